@@ -1,0 +1,1 @@
+"""The internal services behind the gateway; they meet it over HTTP and never import it."""
