@@ -1,6 +1,6 @@
 """From a decided request to a posted charge: outcome, spool, shipper, reaper.
 
-1. The pipeline decides an outcome (`outcomes.py`: the table of who pays) and encodes it (`event.py`).
+1. The pipeline decides an outcome (`outcomes.py`, the table of who pays) and encodes it.
 2. The spool appends it and makes it durable in groups, before the client gets its last byte.
 3. The shipper posts groups into PostgreSQL and then settles holds and windows in Redis.
 4. After a crash the reaper adopts the spool of a dead instance, posts it, refunds what was not

@@ -29,6 +29,9 @@ from gateway.units import MIB
 MAX_IN_MEMORY: Final = 50_000
 
 
+NOWHERE: Final = Position(0, 0)
+
+
 @dataclass(slots=True)
 class Ticket:
     """One appended outcome: its bytes, its number, and what the shipper hands back when posted."""
@@ -45,7 +48,7 @@ class Group:
 
     tickets: list[Ticket]
     delivered: list[int]
-    end: Position = Position(0, 0)
+    end: Position = NOWHERE
     failure: OSError | None = None
     durable_s: float = 0.0
 
@@ -71,6 +74,8 @@ class Spool:
         self._segment_bytes = segment_bytes
         self._pending = _Pending()
         self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._outstanding: set[int] = set()
         self.ready: deque[Group] = deque()
         self.ready_count = 0
@@ -122,6 +127,7 @@ class Spool:
         write_cursor(self._cursor_fd, end)
 
     def _hand_over(self) -> None:
+        self._idle.clear()
         pending, self._pending = self._pending, _Pending()
         self._work.put(Group(pending.tickets, pending.delivered))
 
@@ -140,6 +146,7 @@ class Spool:
             self._hand_over()
         else:
             self._busy = False
+            self._idle.set()
 
     def _publish(self, group: Group) -> None:
         self.durable_end = group.end
@@ -163,11 +170,10 @@ class Spool:
 
     async def close(self) -> None:
         """Write what is pending, stop the thread, give the directory up; call it once."""
-        while self._busy:
-            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)  # a hand-over that append() scheduled runs first
+        await self._idle.wait()
         self.flush_marks()
-        while self._busy:
-            await asyncio.sleep(0.001)
+        await self._idle.wait()
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
         self._writer.close()
