@@ -1,0 +1,1 @@
+"""The suite: mirrors the product; real PostgreSQL, real Redis, real sockets."""

@@ -1,0 +1,1 @@
+"""Embedded servers: start, stop, death, and who owns a folder."""
