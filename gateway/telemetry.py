@@ -127,15 +127,15 @@ def exposition(metrics_dir: Path | None, own: Telemetry) -> bytes:
     if metrics_dir is None:
         return generate_latest(own.registry)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(metrics_dir))
+    MultiProcessCollector(registry, path=str(metrics_dir))  # type: ignore[no-untyped-call]
     return generate_latest(registry)
 
 
 def forget_process(metrics_dir: Path, pid: int) -> None:
     """Drop the live gauges of a process that has ended."""
-    mark_process_dead(pid, path=str(metrics_dir))
+    mark_process_dead(pid, path=str(metrics_dir))  # type: ignore[no-untyped-call]
 
 
 def shares_files() -> bool:
     """Whether this process writes its metrics where others can add them up."""
-    return get_value_class() is not MutexValue
+    return get_value_class() is not MutexValue  # type: ignore[no-untyped-call]

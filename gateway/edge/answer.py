@@ -1,0 +1,279 @@
+"""The answer of an internal service, parsed from bytes: head, framing, body with back-pressure.
+
+Refuses leniency: both lengths, a bad chunk size, a header without a colon, or an end before the
+stated length is a broken answer (`AnswerBroken`), never a shorter one.
+
+This is the client half of the hot path and therefore written by hand: a small answer that arrives
+in one piece costs one parse and no task switch beyond the wake-up of the waiter.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from gateway.errors import Fault
+from gateway.units import KIB
+
+MAX_HEAD_BYTES: Final = 64 * KIB
+MAX_TRAILER_BYTES: Final = 8 * KIB
+MAX_HEADERS: Final = 200
+_HIGH_WATER_BYTES: Final = 256 * KIB
+_NO_BODY: Final = frozenset((204, 304))
+_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+_UNTIL_CLOSE: Final = -1
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class AnswerBroken(Fault):
+    """The service's bytes are not a whole HTTP/1.1 answer."""
+
+
+class Answer:
+    """One answer: `status`, `headers` (names in lower case), then the body.
+
+    `ended` says that the whole body has arrived; `buffered()` takes what is there, `read()` waits
+    for more and gives b"" at the end. `trailers` is complete once `ended`.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_failure",
+        "_flow",
+        "_parts",
+        "_paused",
+        "_remaining",
+        "_size",
+        "_tail",
+        "_trailing",
+        "_waiter",
+        "body_bytes",
+        "ended",
+        "headers",
+        "keep_alive",
+        "status",
+        "trailers",
+    )
+
+    def __init__(self, status: int, headers: Headers, flow: asyncio.ReadTransport) -> None:
+        self.status = status
+        self.headers = headers
+        self.trailers: Headers = []
+        self.ended = False
+        self.keep_alive = True
+        self.body_bytes: int | None = None
+        self._flow = flow
+        self._parts: deque[bytes] = deque()
+        self._size = 0
+        self._paused = False
+        self._remaining = 0
+        self._chunked = False
+        self._trailing = False
+        self._tail = b""
+        self._failure: Fault | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of that lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def buffered(self) -> bytes:
+        """Everything that has arrived and was not taken yet, without waiting."""
+        parts = self._parts
+        if not parts:
+            return b""
+        data = parts.popleft() if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._size = 0
+        self.resume()
+        return data
+
+    def resume(self) -> None:
+        """Let the service send again; also before its connection serves another request."""
+        if self._paused:
+            self._paused = False
+            self._flow.resume_reading()
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" at the end; raises AnswerBroken or ServiceFault if it breaks off."""
+        while not self._parts:
+            if self._failure is not None:
+                raise self._failure
+            if self.ended:
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self.buffered()
+
+    def begin_body(self) -> None:
+        """Decide the framing from the head; raises AnswerBroken when it is ambiguous."""
+        length: bytes | None = None
+        for name, value in self.headers:
+            if name == b"content-length":
+                if length is not None and length != value:
+                    raise AnswerBroken("two different lengths")
+                length = value
+            elif name == b"transfer-encoding":
+                if value.lower() != b"chunked":
+                    raise AnswerBroken("an unknown transfer encoding")
+                self._chunked = True
+            elif name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
+        if self.status in _NO_BODY:
+            self._chunked, self.body_bytes = False, 0
+            self._end()
+        elif self._chunked:
+            if length is not None:
+                raise AnswerBroken("both a length and chunks")
+        elif length is None:
+            self._remaining, self.keep_alive = _UNTIL_CLOSE, False
+        elif not length.isdigit() or len(length) > 15:
+            raise AnswerBroken("an unreadable length")
+        else:
+            self._remaining = self.body_bytes = int(length)
+            if self._remaining == 0:
+                self._end()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take body bytes; returns what lies behind the end of the answer (normally nothing)."""
+        if self._chunked:
+            return self._feed_chunks(data)
+        if self._remaining == _UNTIL_CLOSE:
+            self._add(data)
+            return b""
+        size = len(data)
+        if size < self._remaining:
+            self._remaining -= size
+            self._add(data)
+            return b""
+        rest = data[self._remaining :] if size > self._remaining else b""
+        data = data[: self._remaining] if rest else data
+        self._remaining = 0
+        self._end(data)
+        return rest
+
+    def connection_ended(self) -> None:
+        """The service closed: the end of a body without a length, else a broken answer."""
+        if self.ended:
+            return
+        if self._remaining == _UNTIL_CLOSE and not self._chunked:
+            self._end()
+        else:
+            self.fail(AnswerBroken("the answer broke off before its end"))
+
+    def fail(self, failure: Fault) -> None:
+        """Make the reader raise after it has taken what arrived before."""
+        if not self.ended and self._failure is None:
+            self._failure = failure
+            self._wake()
+
+    def _add(self, data: bytes) -> None:
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+            if self._size > _HIGH_WATER_BYTES and not self._paused:
+                self._paused = True
+                self._flow.pause_reading()
+            self._wake()
+
+    def _end(self, data: bytes = b"") -> None:
+        self.ended = True
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _feed_chunks(self, data: bytes) -> bytes:
+        if self._tail:
+            data, self._tail = self._tail + data, b""
+        at, size = 0, len(data)
+        while at < size:
+            if self._trailing:
+                return self._feed_trailers(data[at:])
+            if self._remaining > 2:
+                # Data of the chunk, without its closing CRLF that `_remaining` includes.
+                take = min(self._remaining - 2, size - at)
+                self._add(data[at : at + take] if take != size else data)
+                self._remaining -= take
+                at += take
+                continue
+            if self._remaining:
+                if size - at < self._remaining:
+                    break
+                if data[at : at + 2] != b"\r\n":
+                    raise AnswerBroken("a chunk is longer than it says")
+                at += 2
+                self._remaining = 0
+                continue
+            line_end = data.find(b"\r\n", at, at + 300)
+            if line_end < 0:
+                if size - at >= 300:
+                    raise AnswerBroken("an endless chunk head")
+                break
+            length = _chunk_size(data[at:line_end])
+            at = line_end + 2
+            if length:
+                self._remaining = length + 2
+            else:
+                self._trailing = True
+        self._tail = data[at:]
+        return b""
+
+    def _feed_trailers(self, data: bytes) -> bytes:
+        if data.startswith(b"\r\n"):
+            self._end()
+            return data[2:]
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(data) > MAX_TRAILER_BYTES:
+                raise AnswerBroken("endless trailers")
+            self._tail = data
+            return b""
+        self.trailers = parse_fields(data[:end].split(b"\r\n"))
+        self._end()
+        return data[end + 4 :]
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip(b" \t")
+    if not digits or len(digits) > 12 or not _HEX.issuperset(digits):
+        raise AnswerBroken("an unreadable chunk size")
+    return int(digits, 16)
+
+
+def parse_fields(lines: list[bytes]) -> Headers:
+    """Header lines as pairs, names in lower case; raises AnswerBroken on a line that is none."""
+    if len(lines) > MAX_HEADERS:
+        raise AnswerBroken("too many headers")
+    fields: Headers = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name[-1:] in b" \t" or name[:1] in b" \t":
+            raise AnswerBroken("a header without a name")
+        fields.append((name.lower(), value.strip(b" \t")))
+    return fields
+
+
+def parse_head(head: bytes, flow: asyncio.ReadTransport) -> Answer:
+    """The answer whose head (without its final blank line) this is; framing decided."""
+    lines = head.split(b"\r\n")
+    status_line = lines[0]
+    if not status_line.startswith(b"HTTP/1.") or not status_line[9:12].isdigit():
+        raise AnswerBroken("no HTTP/1.1 status line")
+    del lines[0]
+    answer = Answer(int(status_line[9:12]), parse_fields(lines), flow)
+    if status_line.startswith(b"HTTP/1.0"):
+        answer.keep_alive = False
+    answer.begin_body()
+    return answer
