@@ -1,0 +1,39 @@
+# make up      set up, then run everything in the foreground; Ctrl-C stops it
+# make test    set up, then run the whole test suite
+# make check   format, lint and types
+# make bench   the numbers, written to ops/bench/
+# make lock    write requirements.lock again from pyproject.toml (needs network)
+# make clean   remove what set-up and tools made; never the data in .sluice
+
+.PHONY: up test check bench lock clean setup
+.DEFAULT_GOAL := up
+export PYTHON
+
+setup: .venv/stamp
+
+.venv/stamp: requirements.lock pyproject.toml ops/setup.sh
+	@./ops/setup.sh
+
+# exec: signals reach the supervisor itself. setpriv: a killed make takes it along, cleanly.
+up: setup
+	@exec setpriv --pdeathsig TERM -- .venv/bin/sluice up
+
+test: setup
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: setup
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+bench: setup
+	@.venv/bin/sluice bench
+
+# Without index addresses, annotations and header: the lock names versions and hashes, no hosts.
+lock: setup
+	@.tools/uv/bin/uv pip compile pyproject.toml --quiet --universal --all-extras --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --python-version 3.11 -o requirements.lock
+
+clean:
+	rm -rf .venv .tools .hypothesis .mypy_cache .ruff_cache *.egg-info
+	find gateway services sql tests -name __pycache__ -type d -prune -exec rm -rf {} +
