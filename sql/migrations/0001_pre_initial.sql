@@ -1,0 +1,630 @@
+-- The whole truth about the database: every table, guard and function of Sluice.
+-- Money lives here and nowhere else. Nothing but the functions below moves it; what they write
+-- can't be changed or deleted afterwards. Tokens are integers, times are UTC.
+-- A change is made here and in a new file of migrations/; a test proves that both give the same.
+
+-- ------------------------------------------------------------------ who is who
+
+create table migration (
+    name text primary key,
+    applied_at timestamptz not null default now()
+);
+
+-- What never changes about a key. Only an HMAC of the key is at rest.
+create table api_key (
+    key_id bigint primary key check (key_id > 0),
+    key_hmac bytea not null unique,
+    last_characters text not null,
+    owner text not null default '',
+    address_hmac bytea,
+    created_at timestamptz not null
+);
+create index api_key_address on api_key (address_hmac, created_at);
+create index api_key_last_characters on api_key (last_characters);
+create index api_key_owner on api_key (lower(owner) text_pattern_ops) where owner <> '';
+
+-- The projection of a key's moves. `seq` counts money moves (the chain), `version` any change.
+-- The bound is 2^53 - 1: Lua and JSON readers hold no larger integer exactly.
+create table key_balance (
+    key_id bigint primary key references api_key,
+    version bigint not null default 0,
+    seq bigint not null default 0,
+    trial bigint not null default 0 check (trial >= 0),
+    paid bigint not null default 0 check (paid >= 0),
+    status text not null default 'active' check (status in ('active', 'suspended', 'revoked')),
+    tier text not null default 'key' check (tier in ('key', 'premium')),
+    limits jsonb not null default '{}' check (jsonb_typeof(limits) = 'object'),
+    constraint key_balance_exact check (trial + paid <= 9007199254740991),
+    constraint key_balance_revoked_is_empty check (status <> 'revoked' or trial + paid = 0)
+) with (fillfactor = 70);
+
+-- What the gate needs and what every money function answers.
+create view balance as
+select key_id, version, trial, paid, status, tier, limits from key_balance;
+
+-- A named refusal is a value: `refusal` is null when the call did what it says.
+create type verdict as (
+    refusal text, wait_s bigint, key_id bigint, version bigint, trial bigint, paid bigint,
+    status text, tier text, limits jsonb
+);
+
+-- Keys whose balance row changed by another way than the shipper, until Redis has the version.
+create table balance_outbox (
+    key_id bigint primary key references api_key,
+    version bigint not null,
+    noted_at timestamptz not null default now()
+);
+
+-- A gateway process. Its admissions are numbered from 1; all below `complete_below` have ended,
+-- each as one outcome or as a number that was never used (the gate refused, so nothing was held).
+create table instance (
+    instance text primary key,
+    started_at timestamptz not null default now(),
+    beat_at timestamptz not null default now(),
+    complete_below bigint not null default 1 check (complete_below >= 1),
+    unused int8multirange not null default '{}',
+    stopped boolean not null default false,
+    drained boolean not null default false
+);
+
+-- ------------------------------------------------------------------ the books
+
+create table account (
+    account text primary key,
+    purpose text not null
+);
+insert into account (account, purpose) values
+    ('key_trial', 'free tokens of a key'),
+    ('key_paid', 'paid tokens of a key'),
+    ('grant_source', 'where trial grants come from'),
+    ('credit_source', 'where credits by an operator come from'),
+    ('stripe_clearing', 'bought with money that Stripe holds'),
+    ('revenue_trial', 'trial tokens that were used'),
+    ('revenue_paid', 'paid tokens that were used'),
+    ('forfeit', 'what was left on revoked keys'),
+    ('writeoff', 'given up by us'),
+    ('owner_debt', 'owed to us after a dispute');
+
+-- One row = one debit and one credit: `tokens` go from the debit account to the credit account.
+-- For each key that it touches it stores the key's seq and buckets afterwards.
+create table transfer (
+    transfer_id bigint generated always as identity primary key,
+    kind text not null check (kind in ('grant', 'topup', 'transfer', 'forfeit', 'undelivered',
+                                       'credit', 'refund', 'dispute', 'writeoff')),
+    ref text not null check (ref <> ''),
+    tokens bigint not null check (tokens > 0),
+    debit_account text not null references account,
+    debit_key bigint references api_key,
+    debit_seq bigint check (debit_seq > 0),
+    debit_trial_after bigint check (debit_trial_after >= 0),
+    debit_paid_after bigint check (debit_paid_after >= 0),
+    credit_account text not null references account,
+    credit_key bigint references api_key,
+    credit_seq bigint check (credit_seq > 0),
+    credit_trial_after bigint check (credit_trial_after >= 0),
+    credit_paid_after bigint check (credit_paid_after >= 0),
+    posted_at timestamptz not null default now(),
+    constraint transfer_once unique (kind, ref),
+    constraint transfer_two_accounts check
+        (debit_account <> credit_account or debit_key <> credit_key),
+    constraint transfer_two_keys check (debit_key <> credit_key),
+    constraint transfer_debit_key check
+        ((debit_account in ('key_trial', 'key_paid')) = (debit_key is not null)),
+    constraint transfer_credit_key check
+        ((credit_account in ('key_trial', 'key_paid')) = (credit_key is not null)),
+    constraint transfer_debit_chain check
+        (num_nulls(debit_key, debit_seq, debit_trial_after, debit_paid_after) in (0, 4)),
+    constraint transfer_credit_chain check
+        (num_nulls(credit_key, credit_seq, credit_trial_after, credit_paid_after) in (0, 4)),
+    constraint transfer_trial_never_moves check
+        (kind <> 'transfer' or (debit_account = 'key_paid' and credit_account = 'key_paid'))
+);
+create unique index transfer_debit_chain_once on transfer (debit_key, debit_seq)
+    where debit_key is not null;
+create unique index transfer_credit_chain_once on transfer (credit_key, credit_seq)
+    where credit_key is not null;
+
+-- The month in which a request began, read from its UUIDv7: one primary key for ever, by month.
+create function outcome_month(request_id uuid) returns date
+language sql immutable strict parallel safe
+return date_trunc('month', timestamp '1970-01-01' + interval '1 millisecond' *
+    ('x' || left(request_id::text, 8) || substr(request_id::text, 10, 4))::bit(48)::bigint)::date;
+
+-- How a request ended: charged or void, in one table, so that it can't be both.
+-- A charge debits key_trial and key_paid and credits revenue_trial and revenue_paid.
+create table outcome (
+    request_id uuid not null,
+    key_id bigint,
+    month date not null,
+    http_status integer not null,
+    cost_tokens bigint not null,
+    from_trial bigint not null default 0,
+    from_paid bigint not null default 0,
+    shortfall bigint not null default 0,
+    seq bigint,
+    trial_after bigint,
+    paid_after bigint,
+    reported_tokens bigint,
+    held_tokens bigint not null,
+    admission_no bigint not null,
+    admitted_ms bigint not null,
+    decided_ms bigint not null,
+    posted_at timestamptz not null default now(),
+    kind text not null,
+    product text not null,
+    outcome text not null,
+    rule text not null,
+    instance text not null,
+    primary key (request_id, month),
+    constraint outcome_month_of_request check (month = outcome_month(request_id)),
+    constraint outcome_kind check (kind in ('charge', 'void')),
+    constraint outcome_sum check (cost_tokens = from_trial + from_paid + shortfall),
+    constraint outcome_not_negative check (from_trial >= 0 and from_paid >= 0 and shortfall >= 0
+        and held_tokens >= 0 and reported_tokens >= 0 and admission_no >= 0),
+    constraint outcome_exact check (cost_tokens <= 9007199254740991),
+    constraint outcome_void_is_free check (kind = 'charge' or cost_tokens = 0),
+    constraint outcome_charge_has_key check (kind = 'void' or key_id is not null),
+    constraint outcome_seq_iff_moved check ((seq is not null) = (from_trial + from_paid > 0)),
+    constraint outcome_after_iff_cost check
+        (num_nulls(trial_after, paid_after) = case when cost_tokens > 0 then 0 else 2 end),
+    constraint outcome_after_not_negative check (trial_after >= 0 and paid_after >= 0),
+    constraint outcome_trial_before_paid check (from_paid = 0 or trial_after = 0),
+    constraint outcome_short_only_when_empty check
+        (shortfall = 0 or (trial_after = 0 and paid_after = 0))
+) partition by range (month);
+create index outcome_of_key on outcome (key_id, request_id);
+
+-- A resubmitted outcome that says something else than the one that was posted first.
+-- The first one stands; this is the trace of the second.
+create table contradiction (
+    request_id uuid not null,
+    event jsonb not null,
+    noted_at timestamptz not null default now(),
+    primary key (request_id, event)
+);
+
+-- Every money move of every key, from both books: what the chain is proved from.
+create view key_move as
+select key_id, seq, -from_trial as trial_step, -from_paid as paid_step,
+       trial_after, paid_after, 'outcome ' || request_id as source
+from outcome where seq is not null
+union all
+select debit_key, debit_seq, case debit_account when 'key_trial' then -tokens else 0 end,
+       case debit_account when 'key_paid' then -tokens else 0 end,
+       debit_trial_after, debit_paid_after, 'transfer ' || transfer_id
+from transfer where debit_key is not null
+union all
+select credit_key, credit_seq, case credit_account when 'key_trial' then tokens else 0 end,
+       case credit_account when 'key_paid' then tokens else 0 end,
+       credit_trial_after, credit_paid_after, 'transfer ' || transfer_id
+from transfer where credit_key is not null;
+
+-- ------------------------------------------------------------------ guards
+
+create function refuse() returns trigger language plpgsql as $$
+begin
+    raise exception '%: % on % is refused', tg_argv[0], tg_op, tg_table_name
+        using errcode = 'SL003';
+end $$;
+
+create trigger transfer_append_only before update or delete on transfer
+    for each row execute function refuse('append-only');
+create trigger transfer_no_truncate before truncate on transfer
+    for each statement execute function refuse('append-only');
+create trigger outcome_append_only before update or delete on outcome
+    for each row execute function refuse('append-only');
+create trigger outcome_no_truncate before truncate on outcome
+    for each statement execute function refuse('append-only');
+create trigger api_key_append_only before update of key_id, key_hmac, created_at or delete
+    on api_key for each row execute function refuse('append-only');
+create trigger key_balance_stays before delete on key_balance
+    for each row execute function refuse('a balance stays');
+create trigger key_balance_no_truncate before truncate on key_balance
+    for each statement execute function refuse('a balance stays');
+create trigger key_balance_revoked_is_terminal before update on key_balance
+    for each row when (old.status = 'revoked' and new.status <> 'revoked')
+    execute function refuse('revoked is terminal');
+create trigger key_balance_steps before update on key_balance
+    for each row when (new.key_id <> old.key_id or new.version <> old.version + 1
+        or new.seq < old.seq
+        or (new.seq = old.seq) <> ((new.trial, new.paid) = (old.trial, old.paid)))
+    execute function refuse('a change needs the next version and a move the next seq');
+
+-- ------------------------------------------------------------------ partitions
+
+-- Makes the partition of a month if it is missing; true if it was. Attached, not created in
+-- place, because that would lock the whole table against the shipper.
+create function ensure_outcome_month(p_month date) returns boolean
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_start date := date_trunc('month', p_month)::date;
+    v_name text := to_char(p_month, '"outcome_y"YYYY"m"MM');
+begin
+    if to_regclass(v_name) is not null then
+        return false;
+    end if;
+    if v_start not between date '2024-01-01' and (now() + interval '13 months')::date then
+        raise exception 'no month like % is expected', v_start using errcode = 'SL002';
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('ensure_outcome_month', 0));
+    if to_regclass(v_name) is not null then
+        return false;
+    end if;
+    execute format('create table %I (like outcome including defaults including constraints)',
+                   v_name);
+    execute format('create trigger outcome_no_truncate before truncate on %I '
+                   'for each statement execute function refuse(''append-only'')', v_name);
+    execute format('alter table outcome attach partition %I for values from (%L) to (%L)',
+                   v_name, v_start, (v_start + interval '1 month')::date);
+    return true;
+end $$;
+
+-- Makes the partitions of this month and of the months ahead; answers how many were missing.
+create function ensure_outcome_months(p_months_ahead integer) returns integer
+language sql security definer set search_path = public, pg_temp
+return (select count(*) filter (where ensure_outcome_month(
+            (date_trunc('month', now() at time zone 'UTC') + n * interval '1 month')::date))
+        from generate_series(0, least(p_months_ahead, 12)) n);
+
+-- ------------------------------------------------------------------ money
+
+create function verdict_on(p_key_id bigint, p_refusal text default null, p_wait_s bigint default null)
+returns verdict language sql stable set search_path = public, pg_temp
+begin atomic
+    select p_refusal, p_wait_s, b.key_id, b.version, b.trial, b.paid, b.status, b.tier, b.limits
+    from (values (1)) as always (one) left join key_balance b on b.key_id = p_key_id;
+end;
+
+create function note_change(p_key_id bigint) returns void
+language sql set search_path = public, pg_temp
+begin atomic
+    insert into balance_outbox (key_id, version)
+    select b.key_id, b.version from key_balance b where b.key_id = p_key_id
+    on conflict (key_id) do update set version = excluded.version, noted_at = now();
+end;
+
+-- The one way in which a transfer is written. The caller has locked its keys in ascending order.
+create function post_transfer(p_kind text, p_ref text, p_tokens bigint, p_debit_account text,
+    p_debit_key bigint, p_credit_account text, p_credit_key bigint) returns void
+language plpgsql set search_path = public, pg_temp as $$
+declare
+    d key_balance;
+    c key_balance;
+begin
+    update key_balance set version = version + 1, seq = seq + 1,
+        trial = trial - case p_debit_account when 'key_trial' then p_tokens else 0 end,
+        paid = paid - case p_debit_account when 'key_paid' then p_tokens else 0 end
+    where key_id = p_debit_key returning * into d;
+    update key_balance set version = version + 1, seq = seq + 1,
+        trial = trial + case p_credit_account when 'key_trial' then p_tokens else 0 end,
+        paid = paid + case p_credit_account when 'key_paid' then p_tokens else 0 end
+    where key_id = p_credit_key returning * into c;
+    insert into transfer (kind, ref, tokens,
+        debit_account, debit_key, debit_seq, debit_trial_after, debit_paid_after,
+        credit_account, credit_key, credit_seq, credit_trial_after, credit_paid_after)
+    values (p_kind, p_ref, p_tokens,
+        p_debit_account, p_debit_key, d.seq, d.trial, d.paid,
+        p_credit_account, p_credit_key, c.seq, c.trial, c.paid);
+end $$;
+
+-- A new key with its grant. At most p_limit keys per address in any 24 hours; the lock makes
+-- that exact. p_address_hmac null: minted by an operator, no limit. Repeating it is harmless.
+create function mint_key(p_key_id bigint, p_key_hmac bytea, p_last_characters text,
+    p_address_hmac bytea, p_grant_tokens bigint, p_limit integer) returns verdict
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_now timestamptz;
+    v_blocking timestamptz;
+begin
+    if p_address_hmac is not null then
+        perform pg_advisory_xact_lock(hashtextextended(encode(p_address_hmac, 'hex'), 1));
+    end if;
+    if exists (select from api_key where key_id = p_key_id and key_hmac = p_key_hmac) then
+        return verdict_on(p_key_id);
+    end if;
+    v_now := clock_timestamp();
+    if p_address_hmac is not null and p_limit <= 0 then
+        return verdict_on(null, 'MINT_LIMIT', 86400);
+    elsif p_address_hmac is not null then
+        select created_at into v_blocking from api_key
+        where address_hmac = p_address_hmac and created_at > v_now - interval '24 hours'
+        order by created_at desc offset p_limit - 1 limit 1;
+        if found then
+            return verdict_on(null, 'MINT_LIMIT', greatest(1, ceil(extract(epoch from
+                v_blocking + interval '24 hours' - v_now)))::bigint);
+        end if;
+    end if;
+    insert into api_key (key_id, key_hmac, last_characters, address_hmac, created_at)
+    values (p_key_id, p_key_hmac, p_last_characters, p_address_hmac, v_now);
+    insert into key_balance (key_id) values (p_key_id);
+    if p_grant_tokens > 0 then
+        perform post_transfer('grant', p_key_id::text, p_grant_tokens,
+                              'grant_source', null, 'key_trial', p_key_id);
+    end if;
+    return verdict_on(p_key_id);
+end $$;
+
+-- Posts a batch of outcomes (an array of arrays, see gateway/metering/event.py) in one go:
+--   1. months and instances that are missing are made;
+--   2. the keys are locked in ascending order; an unknown one refuses the whole batch (SL001);
+--   3. outcomes that are already there are left out: the first one stands;
+--   4. of each key's charges, in order, as much as the balance holds is taken, trial before
+--      paid, what is missing becomes shortfall; a revoked key is empty, so all of it does;
+--   5. answers the newest balance of every key named.
+create function post_outcomes(p_events jsonb) returns setof balance
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_keys bigint[];
+    v_months date[];
+    v_instances text[];
+    v_count integer;
+begin
+    select array_agg(distinct (e ->> 2)::bigint) filter (where e ->> 2 is not null),
+           array_agg(distinct outcome_month((e ->> 0)::uuid)), array_agg(distinct e ->> 13)
+    into v_keys, v_months, v_instances from jsonb_array_elements(p_events) e;
+    perform ensure_outcome_month(m) from unnest(v_months) m
+    where to_regclass(to_char(m, '"outcome_y"YYYY"m"MM')) is null;
+    insert into instance (instance) select i from unnest(v_instances) i
+    where not exists (select from instance known where known.instance = i)
+    on conflict do nothing;
+    select count(*) into v_count from (
+        select from key_balance where key_id = any (v_keys) order by key_id for no key update) l;
+    if v_count < cardinality(v_keys) then
+        raise exception 'unknown keys: %', (select array_agg(k) from unnest(v_keys) k
+            where not exists (select from key_balance b where b.key_id = k))
+            using errcode = 'SL001';
+    end if;
+
+    with event as (
+        select distinct on (request_id) * from (
+            select place, (e ->> 0)::uuid as request_id, e ->> 1 as kind,
+                (e ->> 2)::bigint as key_id, e ->> 3 as product, (e ->> 4)::bigint as cost,
+                (e ->> 5)::bigint as reported, (e ->> 6)::bigint as held, e ->> 7 as outcome,
+                e ->> 8 as rule, (e ->> 9)::integer as http_status,
+                (e ->> 10)::bigint as admission_no, (e ->> 11)::bigint as admitted_ms,
+                (e ->> 12)::bigint as decided_ms, e ->> 13 as instance,
+                outcome_month((e ->> 0)::uuid) as month
+            from jsonb_array_elements(p_events) with ordinality as given (e, place)) parsed
+        order by request_id, place
+    ), running as (
+        -- upto: what this key's new charges cost, this one included
+        select e.*, b.seq, coalesce(b.trial, 0) as trial,
+            coalesce(b.trial + b.paid, 0) as total,
+            (sum(e.cost) over (partition by e.key_id order by e.place))::bigint as upto
+        from event e left join key_balance b on b.key_id = e.key_id
+        where not exists (
+            select from outcome o where o.request_id = e.request_id and o.month = e.month)
+    ), step as (
+        select r.*, least(upto, trial) - least(upto - cost, trial) as from_trial,
+            least(upto, total) - least(upto - cost, total) as taken,
+            trial - least(upto, trial) as trial_after,
+            total - least(upto, total) as total_after
+        from running r
+    ), posted as (
+        insert into outcome (request_id, month, kind, key_id, product, cost_tokens, from_trial,
+            from_paid, shortfall, seq, trial_after, paid_after, reported_tokens, held_tokens,
+            outcome, rule, http_status, admission_no, admitted_ms, decided_ms, instance)
+        select request_id, month, kind, key_id, product, cost, from_trial, taken - from_trial,
+            cost - taken,
+            case when taken > 0 then seq + count(*) filter (where taken > 0)
+                over (partition by key_id order by place) end,
+            case when cost > 0 then trial_after end,
+            case when cost > 0 then total_after - trial_after end,
+            reported, held, outcome, rule, http_status, admission_no, admitted_ms, decided_ms,
+            instance
+        from step order by place
+        returning key_id, seq, from_trial, from_paid
+    ), moved as (
+        update key_balance b set version = b.version + 1, seq = b.seq + m.moves,
+            trial = b.trial - m.trial, paid = b.paid - m.paid
+        from (select key_id, count(*) as moves, sum(from_trial)::bigint as trial,
+                     sum(from_paid)::bigint as paid
+              from posted where seq is not null group by key_id) m
+        where b.key_id = m.key_id
+    )
+    select count(*) into v_count from posted;
+
+    if v_count < jsonb_array_length(p_events) then
+        insert into contradiction (request_id, event)
+        select o.request_id, e from jsonb_array_elements(p_events) e
+        join outcome o on o.request_id = (e ->> 0)::uuid
+            and o.month = outcome_month((e ->> 0)::uuid)
+        where (o.kind, o.cost_tokens) <> (e ->> 1, (e ->> 4)::bigint)
+            or o.key_id is distinct from (e ->> 2)::bigint
+        on conflict do nothing;
+    end if;
+    return query select b.* from balance b where b.key_id = any (v_keys);
+end $$;
+
+-- Gives back what was taken for answers that never reached their client, to the buckets it came
+-- from; for a revoked key to forfeit. Once per request. An outcome not posted yet raises SL004.
+create function refund_undelivered(p_requests uuid[]) returns setof balance
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_missing uuid[];
+    v_keys bigint[];
+    o record;
+begin
+    select array_agg(r) filter (where f.request_id is null), array_agg(distinct f.key_id)
+    into v_missing, v_keys from unnest(p_requests) r
+    left join outcome f on f.request_id = r and f.month = outcome_month(r);
+    if v_missing is not null then
+        raise exception 'not posted yet: %', v_missing using errcode = 'SL004';
+    end if;
+    perform from key_balance where key_id = any (v_keys) order by key_id for no key update;
+    for o in
+        select c.key_id, c.request_id || '/' || leg.bucket as ref, leg.bucket, leg.tokens,
+            b.status = 'revoked' as revoked
+        from outcome c join key_balance b on b.key_id = c.key_id,
+            lateral (values ('trial', c.from_trial), ('paid', c.from_paid)) leg (bucket, tokens)
+        where (c.request_id, c.month) in (select r, outcome_month(r) from unnest(p_requests) r)
+            and leg.tokens > 0
+            and not exists (select from transfer t where t.kind = 'undelivered'
+                            and t.ref = c.request_id || '/' || leg.bucket)
+        order by c.key_id, c.request_id
+    loop
+        perform post_transfer('undelivered', o.ref, o.tokens, 'revenue_' || o.bucket, null,
+            case when o.revoked then 'forfeit' else 'key_' || o.bucket end,
+            case when o.revoked then null else o.key_id end);
+        perform note_change(o.key_id);
+    end loop;
+    return query select b.* from balance b where b.key_id = any (v_keys);
+end $$;
+
+-- Adds tokens to a bucket, once per ref; paid tokens make the key premium.
+create function credit_key(p_key_id bigint, p_tokens bigint, p_bucket text, p_ref text)
+returns verdict language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    b key_balance;
+    t transfer;
+begin
+    perform pg_advisory_xact_lock(hashtextextended(p_ref, 2));
+    select * into t from transfer where kind = 'credit' and ref = p_ref;
+    if found then
+        return verdict_on(p_key_id, case when (t.credit_key, t.tokens, t.credit_account)
+            <> (p_key_id, p_tokens, 'key_' || p_bucket) then 'REF_USED_OTHERWISE' end);
+    end if;
+    select * into b from key_balance where key_id = p_key_id for no key update;
+    if not found then
+        return verdict_on(null, 'UNKNOWN_KEY');
+    elsif b.status = 'revoked' then
+        return verdict_on(p_key_id, 'REVOKED');
+    elsif p_tokens > 9007199254740991 - b.trial - b.paid then
+        return verdict_on(p_key_id, 'TOO_MUCH');
+    end if;
+    perform post_transfer('credit', p_ref, p_tokens, 'credit_source', null,
+                          'key_' || p_bucket, p_key_id);
+    update key_balance set tier = 'premium', version = version + 1
+    where key_id = p_key_id and p_bucket = 'paid' and tier <> 'premium';
+    perform note_change(p_key_id);
+    return verdict_on(p_key_id);
+end $$;
+
+-- Ends a key for ever; what is left goes to forfeit. Repeating it changes nothing.
+create function revoke_key(p_key_id bigint) returns verdict
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    b key_balance;
+begin
+    select * into b from key_balance where key_id = p_key_id for no key update;
+    if not found then
+        return verdict_on(null, 'UNKNOWN_KEY');
+    elsif b.status = 'revoked' then
+        return verdict_on(p_key_id);
+    end if;
+    if b.trial > 0 then
+        perform post_transfer('forfeit', p_key_id || '/trial', b.trial,
+                              'key_trial', p_key_id, 'forfeit', null);
+    end if;
+    if b.paid > 0 then
+        perform post_transfer('forfeit', p_key_id || '/paid', b.paid,
+                              'key_paid', p_key_id, 'forfeit', null);
+    end if;
+    update key_balance set status = 'revoked', version = version + 1 where key_id = p_key_id;
+    perform note_change(p_key_id);
+    return verdict_on(p_key_id);
+end $$;
+
+-- active <-> suspended; a revoked key refuses both.
+create function set_key_status(p_key_id bigint, p_status text) returns verdict
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    b key_balance;
+begin
+    select * into b from key_balance where key_id = p_key_id for no key update;
+    if not found then
+        return verdict_on(null, 'UNKNOWN_KEY');
+    elsif b.status = 'revoked' then
+        return verdict_on(p_key_id, 'REVOKED');
+    elsif p_status not in ('active', 'suspended') then
+        return verdict_on(p_key_id, 'NOT_A_STATUS');
+    elsif b.status <> p_status then
+        update key_balance set status = p_status, version = version + 1
+        where key_id = p_key_id;
+        perform note_change(p_key_id);
+    end if;
+    return verdict_on(p_key_id);
+end $$;
+
+-- Replaces the limits of the products named; null for a product, or for all, resets.
+create function set_key_limits(p_key_id bigint, p_changes jsonb) returns verdict
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    b key_balance;
+    v_limits jsonb := '{}';
+begin
+    select * into b from key_balance where key_id = p_key_id for no key update;
+    if not found then
+        return verdict_on(null, 'UNKNOWN_KEY');
+    elsif b.status = 'revoked' then
+        return verdict_on(p_key_id, 'REVOKED');
+    end if;
+    if jsonb_typeof(p_changes) = 'object' then
+        select coalesce(jsonb_object_agg(product, wanted), '{}') into v_limits
+        from jsonb_each(b.limits || p_changes) as merged (product, wanted)
+        where jsonb_typeof(wanted) <> 'null';
+    end if;
+    if b.limits <> v_limits then
+        update key_balance set limits = v_limits, version = version + 1
+        where key_id = p_key_id;
+        perform note_change(p_key_id);
+    end if;
+    return verdict_on(p_key_id);
+end $$;
+
+-- ------------------------------------------------------------------ instances and the outbox
+
+-- An instance says that it lives and below which number all of its admissions have ended.
+create function beat_instance(p_instance text, p_complete_below bigint, p_unused bigint[],
+    p_stopped boolean, p_drained boolean) returns void
+language sql security definer set search_path = public, pg_temp
+begin atomic
+    insert into instance (instance, complete_below, unused, stopped, drained)
+    values (p_instance, greatest(p_complete_below, 1),
+        coalesce((select range_agg(int8range(n, n, '[]')) from unnest(p_unused) n), '{}'),
+        p_stopped, p_drained)
+    on conflict (instance) do update set beat_at = now(),
+        complete_below = greatest(instance.complete_below, excluded.complete_below),
+        unused = instance.unused + excluded.unused,
+        stopped = excluded.stopped, drained = excluded.drained;
+end;
+
+-- Forgets the notes whose version, or a newer one, has reached Redis.
+create function clear_outbox(p_keys bigint[], p_versions bigint[]) returns bigint
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_count bigint;
+begin
+    delete from balance_outbox o using unnest(p_keys, p_versions) as done (key_id, version)
+    where o.key_id = done.key_id and o.version <= done.version;
+    get diagnostics v_count = row_count;
+    return v_count;
+end $$;
+
+-- ------------------------------------------------------------------ the role of the gateway
+
+-- It reads tables and calls functions; it writes to no table.
+do $$ begin
+    create role sluice_runtime nologin;
+exception when duplicate_object or unique_violation then
+    null; -- roles belong to the server: another database made it
+end $$;
+do $$ begin
+    execute format('grant sluice_runtime to %I', current_user);
+exception when others then
+    raise notice 'sluice_runtime could not be granted: %', sqlerrm;
+end $$;
+revoke create on schema public from public;
+revoke all on all tables in schema public from public;
+revoke execute on all functions in schema public from public;
+grant usage on schema public to sluice_runtime;
+grant select on all tables in schema public to sluice_runtime;
+grant execute on function outcome_month(uuid), ensure_outcome_months(integer),
+    mint_key(bigint, bytea, text, bytea, bigint, integer), post_outcomes(jsonb),
+    refund_undelivered(uuid[]), credit_key(bigint, bigint, text, text), revoke_key(bigint),
+    set_key_status(bigint, text), set_key_limits(bigint, jsonb),
+    beat_instance(text, bigint, bigint[], boolean, boolean), clear_outbox(bigint[], bigint[])
+to sluice_runtime;
+
+select ensure_outcome_months(3);
+insert into migration (name) values ('0001_pre_initial.sql');

@@ -1,0 +1,47 @@
+-- mint_key: a new key with its grant, or the refusal of its address
+select * from mint_key($1, $2, $3, $4, $5, $6);
+
+-- find_key: the unchanging part of the key with this HMAC
+select key_id, (extract(epoch from created_at) * 1000)::bigint as created_at_ms
+from api_key where key_hmac = $1;
+
+-- load_balance: the newest balance row of one key
+select * from balance where key_id = $1;
+
+-- load_balances: the newest balance rows of several keys
+select * from balance where key_id = any ($1::bigint[]);
+
+-- post_outcomes: group commit of charges and voids; answers the newest row of every key named
+select * from post_outcomes($1::text::jsonb);
+
+-- refund_undelivered: gives back what was taken for answers that never arrived
+select * from refund_undelivered($1::uuid[]);
+
+-- credit_key: adds tokens to a bucket, once per ref
+select * from credit_key($1, $2, $3, $4);
+
+-- revoke_key: ends a key for ever and forfeits what is left
+select * from revoke_key($1);
+
+-- set_key_status: suspends a key or makes it active again
+select * from set_key_status($1, $2);
+
+-- set_key_limits: replaces the limits of the products named
+select * from set_key_limits($1, $2::text::jsonb);
+
+-- take_outbox: balances that changed by another way than the shipper, oldest note first
+select b.* from balance_outbox o join balance b using (key_id) order by o.noted_at limit $1;
+
+-- clear_outbox: forgets the notes whose version has reached Redis
+select clear_outbox($1::bigint[], $2::bigint[]);
+
+-- beat_instance: an instance lives, and all its admissions below a number have ended
+select beat_instance($1, $2, $3::bigint[], $4, $5);
+
+-- list_instances: the instances that have not been drained, longest silent first
+select instance, (extract(epoch from now() - beat_at) * 1000)::bigint as beat_age_ms,
+       complete_below, stopped, drained
+from instance where not drained order by beat_at limit $1;
+
+-- ensure_outcome_months: makes the partitions of the months ahead
+select ensure_outcome_months($1);
