@@ -225,8 +225,8 @@ def _limits(section: Section | None) -> Limits:
 def _check_alone(product: Product, section: Section) -> None:
     if product.first_byte_ms > product.deadline_ms:
         section.wrong("first_byte_ms", f"must not exceed deadline_ms ({product.deadline_ms})")
-    if product.takes_rest and product.paths != ("/",):
-        section.wrong("path", 'must be "/" with takes_rest, which owns every path of its host')
+    if product.takes_rest and "/" not in product.paths:
+        section.wrong("path", 'must have "/" with takes_rest, which owns every path of its host')
     if product.holding is Holding.BUDGET and not product.block_tokens:
         section.wrong("block_tokens", 'is missing, and holds = "budget" needs it')
     if product.holding is Holding.MINIMUM and not product.minimum_tokens:

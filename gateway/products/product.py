@@ -60,7 +60,8 @@ class Product:
     """One row of the catalogue, with what the request path needs computed once.
 
     `anonymous` None means that a key is needed. `paths` are exact, except that a product with
-    `takes_rest` owns every path of its host. `body_field` tells products of one path apart.
+    `takes_rest` owns every path of its host, and these are its front pages unless the query names
+    a target. `body_field` tells products of one path apart. `also_host` has the product at `/`.
     `maximum_tokens` None: no cap on a charge.
     """
 
