@@ -206,13 +206,15 @@ def _dump(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
     except orjson.JSONEncodeError:
-        # A path with bytes that are no UTF-8 came into a sentence as lone surrogates.
+        # Bytes that are no UTF-8 came into a sentence as lone surrogates, or a number is absurd.
         return orjson.dumps(_clean(body))
 
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and value.bit_length() > 63:
+        return str(value)
     if isinstance(value, dict):
         return {key: _clean(each) for key, each in value.items()}
     if isinstance(value, list):
