@@ -6,7 +6,9 @@ all that must be atomic together is a function in the database.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +18,9 @@ from gateway.errors import Fault, PostgresUnavailable
 
 RUNTIME_ROLE: Final = "sluice_runtime"
 Row = asyncpg.Record
+
+# Any number that no other program on the same database uses: "sluice" in ASCII.
+_MIGRATION_LOCK: Final = 0x736C75696365
 
 # SQLSTATE classes that say something about the server or the moment, not about the statement:
 # 08 connection, 25 read-only after a failover, 28 authentication, 3D no such database,
@@ -41,6 +46,24 @@ def _wants_tls(dsn: str) -> bool:
 
 async def _keep_session(_: object) -> None:
     """Nothing is ever set on a session, so nothing needs a round trip to be reset."""
+
+
+@contextmanager
+def _faults(limit_s: float) -> Iterator[None]:
+    """Turns what asyncpg raises into the two faults of this module."""
+    try:
+        yield
+    except TimeoutError:
+        raise PostgresUnavailable(f"no answer within {limit_s * 1_000:.0f} ms") from None
+    except asyncpg.PostgresError as error:
+        sqlstate = error.sqlstate or "08000"
+        if sqlstate.startswith(_PASSING):
+            raise PostgresUnavailable(f"{error} ({sqlstate})") from error
+        raise PostgresRefused(sqlstate, str(error)) from error
+    except asyncpg.exceptions.DataError as error:
+        raise PostgresRefused("22000", str(error)) from error
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise PostgresUnavailable(str(error)) from error
 
 
 class Postgres:
@@ -79,18 +102,9 @@ class Postgres:
         """
         self.queries += 1
         limit_s = (deadline_ms or self._command_deadline_ms) / 1_000
-        try:
+        with _faults(limit_s):
             async with asyncio.timeout(limit_s):
                 return await self._run(sql, values, limit_s)
-        except TimeoutError:
-            raise PostgresUnavailable(f"no answer within {limit_s * 1_000:.0f} ms") from None
-        except asyncpg.PostgresError as error:
-            sqlstate = error.sqlstate or "08000"
-            if sqlstate.startswith(_PASSING):
-                raise PostgresUnavailable(f"{error} ({sqlstate})") from error
-            raise PostgresRefused(sqlstate, str(error)) from error
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            raise PostgresUnavailable(str(error)) from error
 
     async def row(self, sql: str, *values: object, deadline_ms: int | None = None) -> Row | None:
         """The first row, or None."""
@@ -144,3 +158,52 @@ class Postgres:
                     reset=_keep_session,
                 )
             return self._pool
+
+
+async def migrate(
+    dsn: str, files: Sequence[Path], *, phase: str = "all", deadline_ms: int = 600_000
+) -> list[str]:
+    """Applies the migrations that are missing, in order, and answers their names.
+
+    Each is one transaction. Two that run at the same time take turns: the second finds nothing to
+    do. `phase` "pre" (before a deploy) or "post" (after it) stops before the first of the other
+    kind, because the order must hold. The role of the DSN must own the database.
+    """
+    limit_s = deadline_ms / 1_000
+    with _faults(limit_s):
+        async with asyncio.timeout(limit_s):
+            line = await asyncpg.connect(
+                dsn,
+                ssl=None if _wants_tls(dsn) else False,
+                server_settings={
+                    "application_name": "sluice-migrate",
+                    "client_min_messages": "warning",
+                },
+            )
+            try:
+                await line.execute("select pg_advisory_lock($1)", _MIGRATION_LOCK)
+                # An ALTER that waits for a long reader makes everybody wait behind it: give up
+                # early instead, to be run again.
+                await line.execute("set lock_timeout = '5s'")
+                return await _apply(line, files, phase)
+            finally:
+                line.terminate()
+
+
+async def _apply(line: "asyncpg.Connection[Row]", files: Sequence[Path], phase: str) -> list[str]:
+    done: set[str] = set()
+    if await line.fetchval("select to_regclass('migration') is not null"):
+        done = {row["name"] for row in await line.fetch("select name from migration")}
+    applied: list[str] = []
+    for path in files:
+        if path.name in done:
+            continue
+        if phase != "all" and f"_{phase}_" not in path.name:
+            break
+        async with line.transaction():
+            await line.execute(path.read_text(encoding="utf-8"))
+            await line.execute(
+                "insert into migration (name) values ($1) on conflict do nothing", path.name
+            )
+        applied.append(path.name)
+    return applied

@@ -16,32 +16,16 @@ from gateway.ledger.rows import (
     OutcomesRefused,
     Refusal,
 )
-from gateway.postgres import Postgres, PostgresRefused, Row
+from gateway.ledger.shelf import Shelf, balance_of
+from gateway.postgres import PostgresRefused
 
 ProductLimits = Mapping[str, int | None]
 _UNIQUE_VIOLATION: Final = "23505"
 _POST_ATTEMPTS: Final = 3
 
 
-def balance_of(row: Row) -> BalanceRow:
-    """A row of the view `balance`, or of a verdict, as the gate's record."""
-    return BalanceRow(
-        row["key_id"],
-        row["version"],
-        row["trial"],
-        row["paid"],
-        row["status"],
-        row["tier"],
-        orjson.loads(row["limits"]),
-    )
-
-
-class Book:
-    """The ledger's pen. Faults: PostgresUnavailable; nothing is half done, call again."""
-
-    def __init__(self, postgres: Postgres, queries: Mapping[str, str]) -> None:
-        self._postgres = postgres
-        self._queries = queries
+class Book(Shelf):
+    """The ledger's pen, for whom may also read. Faults: PostgresUnavailable; call again."""
 
     async def mint(
         self,
@@ -165,9 +149,9 @@ class Book:
     ) -> None:
         """Tells that the instance lives; its admissions are numbered from 1.
 
-        All numbers below `complete_below` have ended: as an outcome, or among the
-        `unused_numbers` (refused, so nothing was held), which add up over the calls. The number
-        never goes back. `drained`: its spool is shipped to the end and it will send no more.
+        All numbers below `complete_below` have ended as a posted outcome, or are among the
+        `unused_numbers`: given back by a refusal, free for a later request. Each beat replaces
+        the one before. `drained`: its spool is shipped to the end and it will send no more.
         """
         await self._postgres.value(
             self._queries["beat_instance"],

@@ -127,6 +127,20 @@ class InstanceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """What the proof does not forbid but an operator wants to see.
+
+    `shortfall_tokens`: charged but not there to take, ever. `contradictions`: outcomes that came
+    again saying something else. The outbox: changed keys of which Redis may have an older copy.
+    """
+
+    shortfall_tokens: int
+    contradictions: int
+    outbox_keys: int
+    outbox_age_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One check of the proof: it holds iff `differences` is 0; `sample` shows the first few."""
 

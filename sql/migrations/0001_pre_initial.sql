@@ -55,8 +55,8 @@ create table balance_outbox (
     noted_at timestamptz not null default now()
 );
 
--- A gateway process. Its admissions are numbered from 1; all below `complete_below` have ended,
--- each as one outcome or as a number that was never used (the gate refused, so nothing was held).
+-- A gateway process. At its last beat all its admissions from 1 to below `complete_below` had
+-- ended, each as one outcome, or were `unused`: given back by a refusal, free for a later request.
 create table instance (
     instance text primary key,
     started_at timestamptz not null default now(),
@@ -86,7 +86,8 @@ insert into account (account, purpose) values
     ('owner_debt', 'owed to us after a dispute');
 
 -- One row = one debit and one credit: `tokens` go from the debit account to the credit account.
--- For each key that it touches it stores the key's seq and buckets afterwards.
+-- For each key that it touches it stores the key's seq and buckets afterwards. `posted_at` is read
+-- under the key's lock, so that what was posted since some time is the end of every chain.
 create table transfer (
     transfer_id bigint generated always as identity primary key,
     kind text not null check (kind in ('grant', 'topup', 'transfer', 'forfeit', 'undelivered',
@@ -103,7 +104,7 @@ create table transfer (
     credit_seq bigint check (credit_seq > 0),
     credit_trial_after bigint check (credit_trial_after >= 0),
     credit_paid_after bigint check (credit_paid_after >= 0),
-    posted_at timestamptz not null default now(),
+    posted_at timestamptz not null default clock_timestamp(),
     constraint transfer_once unique (kind, ref),
     constraint transfer_two_accounts check
         (debit_account <> credit_account or debit_key <> credit_key),
@@ -149,7 +150,7 @@ create table outcome (
     admission_no bigint not null,
     admitted_ms bigint not null,
     decided_ms bigint not null,
-    posted_at timestamptz not null default now(),
+    posted_at timestamptz not null default clock_timestamp(),
     kind text not null,
     product text not null,
     outcome text not null,
@@ -174,6 +175,21 @@ create table outcome (
 ) partition by range (month);
 create index outcome_of_key on outcome (key_id, request_id);
 
+-- What ended per key, UTC day (of the decision) and product; tokens less what was given back.
+-- Kept by the functions so that a year of a busy key is read in a millisecond.
+create table usage_day (
+    key_id bigint not null references api_key,
+    day date not null,
+    product text not null,
+    requests bigint not null default 0,
+    tokens bigint not null default 0,
+    primary key (key_id, day, product)
+) with (fillfactor = 70);
+
+create function utc_day(unix_ms bigint) returns date
+language sql immutable strict parallel safe
+return date '1970-01-01' + (unix_ms / 86400000)::integer;
+
 -- A resubmitted outcome that says something else than the one that was posted first.
 -- The first one stands; this is the trace of the second.
 create table contradiction (
@@ -186,17 +202,17 @@ create table contradiction (
 -- Every money move of every key, from both books: what the chain is proved from.
 create view key_move as
 select key_id, seq, -from_trial as trial_step, -from_paid as paid_step,
-       trial_after, paid_after, 'outcome ' || request_id as source
+       trial_after, paid_after, posted_at, month, 'outcome ' || request_id as source
 from outcome where seq is not null
 union all
 select debit_key, debit_seq, case debit_account when 'key_trial' then -tokens else 0 end,
        case debit_account when 'key_paid' then -tokens else 0 end,
-       debit_trial_after, debit_paid_after, 'transfer ' || transfer_id
+       debit_trial_after, debit_paid_after, posted_at, 'infinity', 'transfer ' || transfer_id
 from transfer where debit_key is not null
 union all
 select credit_key, credit_seq, case credit_account when 'key_trial' then tokens else 0 end,
        case credit_account when 'key_paid' then tokens else 0 end,
-       credit_trial_after, credit_paid_after, 'transfer ' || transfer_id
+       credit_trial_after, credit_paid_after, posted_at, 'infinity', 'transfer ' || transfer_id
 from transfer where credit_key is not null;
 
 -- ------------------------------------------------------------------ guards
@@ -413,7 +429,13 @@ begin
             reported, held, outcome, rule, http_status, admission_no, admitted_ms, decided_ms,
             instance
         from step order by place
-        returning key_id, seq, from_trial, from_paid
+        returning key_id, seq, from_trial, from_paid, cost_tokens, product, decided_ms
+    ), used as (
+        insert into usage_day as u (key_id, day, product, requests, tokens)
+        select key_id, utc_day(decided_ms), product, count(*), sum(cost_tokens)::bigint
+        from posted where key_id is not null group by 1, 2, 3
+        on conflict (key_id, day, product) do update
+        set requests = u.requests + excluded.requests, tokens = u.tokens + excluded.tokens
     ), moved as (
         update key_balance b set version = b.version + 1, seq = b.seq + m.moves,
             trial = b.trial - m.trial, paid = b.paid - m.paid
@@ -454,7 +476,7 @@ begin
     perform from key_balance where key_id = any (v_keys) order by key_id for no key update;
     for o in
         select c.key_id, c.request_id || '/' || leg.bucket as ref, leg.bucket, leg.tokens,
-            b.status = 'revoked' as revoked
+            b.status = 'revoked' as revoked, utc_day(c.decided_ms) as day, c.product
         from outcome c join key_balance b on b.key_id = c.key_id,
             lateral (values ('trial', c.from_trial), ('paid', c.from_paid)) leg (bucket, tokens)
         where (c.request_id, c.month) in (select r, outcome_month(r) from unnest(p_requests) r)
@@ -466,6 +488,8 @@ begin
         perform post_transfer('undelivered', o.ref, o.tokens, 'revenue_' || o.bucket, null,
             case when o.revoked then 'forfeit' else 'key_' || o.bucket end,
             case when o.revoked then null else o.key_id end);
+        update usage_day u set tokens = u.tokens - o.tokens
+        where u.key_id = o.key_id and u.day = o.day and u.product = o.product;
         perform note_change(o.key_id);
     end loop;
     return query select b.* from balance b where b.key_id = any (v_keys);
@@ -584,8 +608,7 @@ begin atomic
         coalesce((select range_agg(int8range(n, n, '[]')) from unnest(p_unused) n), '{}'),
         p_stopped, p_drained)
     on conflict (instance) do update set beat_at = now(),
-        complete_below = greatest(instance.complete_below, excluded.complete_below),
-        unused = instance.unused + excluded.unused,
+        complete_below = excluded.complete_below, unused = excluded.unused,
         stopped = excluded.stopped, drained = excluded.drained;
 end;
 
@@ -619,7 +642,7 @@ revoke all on all tables in schema public from public;
 revoke execute on all functions in schema public from public;
 grant usage on schema public to sluice_runtime;
 grant select on all tables in schema public to sluice_runtime;
-grant execute on function outcome_month(uuid), ensure_outcome_months(integer),
+grant execute on function outcome_month(uuid), utc_day(bigint), ensure_outcome_months(integer),
     mint_key(bigint, bytea, text, bytea, bigint, integer), post_outcomes(jsonb),
     refund_undelivered(uuid[]), credit_key(bigint, bigint, text, text), revoke_key(bigint),
     set_key_status(bigint, text), set_key_limits(bigint, jsonb),

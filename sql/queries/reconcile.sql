@@ -1,0 +1,101 @@
+-- check_frame: how many differences the check between the brackets finds, and the first of them
+select count(*) over () as differences, difference.* from (:check) difference limit $2
+
+-- chain_has_no_gap: every move of a key follows the one before it
+select key_id, seq, before_seq, source from (
+    select key_id, seq, source, lag(seq) over (partition by key_id order by seq) as before_seq
+    from key_move where posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date) m
+where seq > coalesce(before_seq + 1, case when $1::timestamptz = '-infinity' then 1 else seq end)
+
+-- chain_has_no_fork: no two moves of a key have the same place
+select key_id, seq, count(*) as moves, min(source) as source
+from key_move where posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date
+group by key_id, seq having count(*) > 1
+
+-- chain_steps_are_right: what a move left is what was there before plus its step
+select key_id, seq, before_trial, trial_step, trial_after, before_paid, paid_step, paid_after
+from (
+    select *, lag(trial_after, 1, first_trial) over w as before_trial,
+        lag(paid_after, 1, first_paid) over w as before_paid
+    from (select *, case when $1::timestamptz = '-infinity' then 0 end::bigint as first_trial,
+                    case when $1::timestamptz = '-infinity' then 0 end::bigint as first_paid
+          from key_move
+          where posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date) bounded
+    window w as (partition by key_id order by seq)) m
+where trial_after <> before_trial + trial_step or paid_after <> before_paid + paid_step
+
+-- head_of_chain_is_projection: the newest move of a key left what its balance says
+select key_id, b.seq, h.seq as head_seq, b.trial, h.trial_after, b.paid, h.paid_after
+from key_balance b full join (
+    select distinct on (key_id) key_id, seq, trial_after, paid_after from key_move
+    where posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date
+    order by key_id, seq desc) h using (key_id)
+where (b.seq, b.trial, b.paid) is distinct from (h.seq, h.trial_after, h.paid_after)
+    and not (h.key_id is null and ($1::timestamptz > '-infinity' or (b.seq, b.trial, b.paid) = (0, 0, 0)))
+
+-- sums_are_projection: all debits and credits of a key's accounts add up to its balance
+select key_id, b.trial, m.trial as trial_sum, b.paid, m.paid as paid_sum
+from key_balance b full join (
+    select key_id, sum(trial_step) as trial, sum(paid_step) as paid
+    from key_move where $1::timestamptz = '-infinity' group by key_id) m using (key_id)
+where $1::timestamptz = '-infinity'
+    and (b.trial, b.paid) is distinct from (coalesce(m.trial, 0), coalesce(m.paid, 0))
+
+-- debits_are_credits: what the keys have is what all other accounts lack
+select keys, others from (
+    select (select coalesce(sum(trial + paid), 0) from key_balance) as keys,
+        (select coalesce(sum(tokens) filter (where credit_key is null), 0)
+              - coalesce(sum(tokens) filter (where debit_key is null), 0) from transfer)
+        + (select coalesce(sum(from_trial + from_paid), 0) from outcome) as others) total
+where $1::timestamptz = '-infinity' and keys + others <> 0
+
+-- outcomes_have_known_keys: no outcome names a key that does not exist
+select request_id::text, key_id from outcome o
+where key_id is not null and posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date
+    and not exists (select from api_key k where k.key_id = o.key_id)
+
+-- admissions_are_not_lost: all numbers that an instance says have ended, ended or are unused
+select instance, lower(hole) as first_number, upper(hole) - 1 as last_number from (
+    select i.instance, unnest(int8multirange(int8range(1, i.complete_below)) - i.unused
+        - coalesce(range_agg(int8range(o.admission_no, o.admission_no, '[]')), '{}')) as hole
+    from instance i left join outcome o on o.instance = i.instance and o.month >= (
+        select (min(started_at) - interval '32 days')::date from instance
+        where beat_at >= $1::timestamptz)
+    where i.beat_at >= $1::timestamptz group by i.instance) h
+
+-- admissions_end_once: no number of an instance ended twice
+select instance, admission_no, count(*) as outcomes, min(request_id::text) as request_id
+from outcome where posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date
+group by instance, admission_no having count(*) > 1
+
+-- drained_instances_are_silent: none of their numbers lies beyond what they said had ended
+select instance, admission_no, request_id::text from outcome join instance using (instance)
+where drained and admission_no >= complete_below
+    and posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date
+
+-- grants_are_unique: no key was given its trial tokens twice
+select credit_key as key_id, count(*) as grants from transfer
+where kind = 'grant' group by credit_key having count(*) > 1 and max(posted_at) >= $1::timestamptz
+
+-- given_back_was_taken: what was given back is what the request had cost, from the same bucket
+select t.ref, t.tokens, o.from_trial, o.from_paid, o.key_id, t.credit_key
+from transfer t left join outcome o on o.request_id = split_part(t.ref, '/', 1)::uuid
+    and o.month = outcome_month(split_part(t.ref, '/', 1)::uuid)
+where t.kind = 'undelivered' and t.posted_at >= $1::timestamptz
+    and (t.tokens, t.debit_account) not in (
+        select o.from_trial, 'revenue_trial' union all select o.from_paid, 'revenue_paid')
+
+-- usage_is_outcomes: the daily usage that a customer sees is what was charged, less what was given back
+select key_id, day::text, product, u.requests, x.requests as requests_found,
+       u.tokens, x.tokens as tokens_found
+from usage_day u full join (
+    select o.key_id, utc_day(o.decided_ms) as day, o.product, count(*) as requests,
+        sum(o.cost_tokens - coalesce(t.tokens, 0)) as tokens
+    from outcome o left join (
+        select split_part(ref, '/', 1) as request_id, sum(tokens) as tokens from transfer
+        where kind = 'undelivered' group by 1) t on t.request_id = o.request_id::text
+    where o.key_id is not null and $1::timestamptz = '-infinity' group by 1, 2, 3) x
+    using (key_id, day, product)
+where $1::timestamptz = '-infinity'
+    and (u.requests, u.tokens) is distinct from (x.requests, x.tokens)
+
