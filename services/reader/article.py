@@ -1,0 +1,100 @@
+"""The main content of a page, without its navigation and advertisements, as clean HTML.
+
+Owner of trafilatura and lxml. It finds what belongs to the article; how that is written down as
+Markdown is the business of `markdown`, which does it better. It refuses nothing: None says that
+no article was found. It runs in a worker process.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lxml import etree  # type: ignore[import-untyped]
+from trafilatura import bare_extraction
+
+# The tags of the extractor's own tree, and the HTML they stand for.
+PLAIN: Final = {
+    "body": "body",
+    "p": "p",
+    "lb": "br",
+    "item": "li",
+    "ref": "a",
+    "graphic": "img",
+    "table": "table",
+    "row": "tr",
+    "quote": "blockquote",
+    "del": "del",
+    "div": "div",
+}
+MARKED: Final = {
+    "#b": "strong",
+    "#i": "em",
+    "#u": "u",
+    "#t": "code",
+    "#sub": "sub",
+    "#sup": "sup",
+}
+HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """The main content: HTML for the converter, and how many characters of text it has."""
+
+    html: str
+    text_characters: int
+
+
+def find(html: str) -> Article | None:
+    """The main content of the page, or None if the extractor finds none."""
+    document: Any = bare_extraction(
+        html,
+        include_comments=False,
+        include_tables=True,
+        include_links=True,
+        include_images=True,
+        include_formatting=True,
+        with_metadata=False,
+    )
+    if document is None or document.body is None:
+        return None
+    text = "".join(document.body.itertext())
+    for element in list(document.body.iter()):
+        if isinstance(element.tag, str):
+            _to_html(element)
+    written = etree.tostring(document.body, encoding="unicode", method="html")
+    return Article(written, len(text.strip()))
+
+
+def _to_html(element: Any) -> None:
+    tag, rend = element.tag, element.attrib.pop("rend", "")
+    if tag == "ref":
+        element.set("href", element.attrib.pop("target", ""))
+    if tag in PLAIN:
+        element.tag = PLAIN[tag]
+    elif tag == "head":
+        element.tag = rend if rend in HEADINGS else "h3"
+    elif tag == "hi":
+        element.tag = MARKED.get(rend, "em")
+    elif tag == "list":
+        element.tag = "ol" if rend == "ol" else "ul"
+    elif tag == "cell":
+        element.tag = "th" if element.attrib.pop("role", "") == "head" else "td"
+    elif tag == "code":
+        _code(element)
+
+
+def _code(element: Any) -> None:
+    """A block if it holds lines or another `code` (the extractor's form of `pre`), else inline."""
+    parent = element.getparent()
+    if parent is not None and parent.tag == "pre":
+        return
+    inner = element.find("code")
+    if inner is None and "\n" not in (element.text or ""):
+        return
+    element.tag = "pre"
+    if inner is None:
+        inner = etree.Element("code")
+        inner.text, element.text = element.text, None
+        for child in list(element):
+            inner.append(child)
+        element.append(inner)

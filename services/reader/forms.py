@@ -1,0 +1,157 @@
+"""The answer in the form that the client accepts: text, JSON or server-sent event. Pure.
+
+Text is the default; JSON and events only for clients that do not accept text. It refuses nothing.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+from services.reader.jobs import Extracted
+from services.reader.options import Options
+from services.reader.refusals import Refusal, body
+
+NO_IMAGES: Final = "This page does not seem to contain any images."
+NO_LINKS: Final = "This page does not seem to contain any buttons/links."
+
+
+class Form(Enum):
+    """The content types of an answer."""
+
+    TEXT = "text/plain"
+    JSON = "application/json"
+    EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A page that was read, and what the answer says beside its content."""
+
+    url: str
+    status: int
+    reason: str
+    parts: Extracted
+    warnings: tuple[str, ...]
+
+
+def accepted(accept: str) -> Form:
+    """The form for an `Accept` header; text unless it is excluded and another is named."""
+    kinds = {
+        kind.strip().lower(): parameters.replace(" ", "")
+        for kind, _, parameters in (item.partition(";") for item in accept.split(","))
+    }
+    taken = {kind for kind, parameters in kinds.items() if parameters not in ("q=0", "q=0.0")}
+    if taken & {"text/plain", "text/markdown", "text/*", "*/*"}:
+        return Form.TEXT
+    if "text/event-stream" in taken:
+        return Form.EVENTS
+    if taken & {"application/json", "application/*"}:
+        return Form.JSON
+    return Form.TEXT
+
+
+def text(reading: Reading, options: Options) -> str:
+    """The page as plain text: bare for html and text, with a head for Markdown."""
+    parts = reading.parts
+    if parts.content is None:
+        return parts.html if parts.html is not None else parts.text or ""
+    head = [f"Title: {parts.title}", f"URL Source: {reading.url}"]
+    if parts.published_time:
+        head.append(f"Published Time: {parts.published_time}")
+    if reading.warnings:
+        head.append("\n".join(f"Warning: {warning}" for warning in reading.warnings))
+    written = "\n\n".join(head) + f"\n\nMarkdown Content:\n{parts.content}"
+    tail = []
+    if parts.images is not None:
+        rows = [f"- ![{label}]({url})" for label, url in parts.images]
+        tail.append("\n".join(["Images:", *(rows or [NO_IMAGES])]))
+    if parts.links is not None:
+        rows = [f"- [{label}]({url})" for label, url in _links(reading, options)]
+        tail.append("\n".join(["Links/Buttons:", *(rows or [NO_LINKS])]))
+    return "\n\n".join([written, *tail])
+
+
+def document(reading: Reading, options: Options) -> dict[str, Any]:
+    """The `data` of the JSON form."""
+    parts = reading.parts
+    fields: dict[str, Any] = {
+        "title": parts.title,
+        "description": parts.description,
+        "url": reading.url,
+    }
+    for name in ("content", "text", "html"):
+        value = getattr(parts, name)
+        if value is not None:
+            fields[name] = value
+    if parts.published_time:
+        fields["publishedTime"] = parts.published_time
+    fields["metadata"] = parts.metadata
+    fields["external"] = parts.external
+    if parts.images is not None:
+        fields["images"] = dict(parts.images)
+    if parts.links is not None:
+        links = _links(reading, options)
+        fields["links"] = [list(row) for row in links] if options.links_all else dict(links)
+    if reading.warnings:
+        fields["warning"] = "\n".join(reading.warnings)
+    if reading.status:
+        fields["httpStatus"] = reading.status
+        fields["httpStatusText"] = reading.reason
+    fields["usage"] = {"tokens": parts.tokens}
+    return fields
+
+
+def json(reading: Reading, options: Options) -> bytes:
+    return orjson.dumps(
+        {
+            "code": 200,
+            "status": 20000,
+            "data": document(reading, options),
+            "meta": {"usage": {"tokens": reading.parts.tokens}},
+        }
+    )
+
+
+def event(reading: Reading, options: Options) -> bytes:
+    """One frame, which is also the last: the page is complete when it is sent."""
+    return b"event: data\ndata: " + orjson.dumps(document(reading, options)) + b"\n\n"
+
+
+def refusal_json(refusal: Refusal) -> bytes:
+    return orjson.dumps(body(refusal))
+
+
+def index(domain: str) -> dict[str, str]:
+    """The usage page, as fields."""
+    return {
+        "usage1": f"https://r.{domain}/YOUR_URL",
+        "usage2": f"https://s.{domain}/YOUR_SEARCH_QUERY",
+        "homepage": f"https://{domain}/",
+    }
+
+
+def index_text(fields: dict[str, str]) -> str:
+    labels = ("Usage 1", "Usage 2", "Homepage")
+    rows = zip(labels, fields.values(), strict=True)
+    return "".join(f"[{label}] {value}\n" for label, value in rows)
+
+
+def _links(reading: Reading, options: Options) -> list[tuple[str, str]]:
+    """Every link with `all`; else each address once, under a label of its own."""
+    rows = reading.parts.links or []
+    if options.links_all:
+        return rows
+    labels: dict[str, str] = {}
+    for label, url in rows:
+        if url not in labels or not labels[url]:
+            labels[url] = label
+    used: dict[str, str] = {}
+    for url, label in labels.items():
+        name, number = label or url, 1
+        while name in used:
+            number += 1
+            name = f"{label or url} ({number})"
+        used[name] = url
+    return list(used.items())

@@ -1,0 +1,49 @@
+"""HTML to Markdown and to plain text. Owner of html-to-markdown; runs in a worker process.
+
+It refuses nothing but input that the converter cannot parse, for which it raises UnparsableError.
+"""
+
+import re
+from typing import Final
+
+from html_to_markdown import ConversionError, ConversionOptions, PreprocessingOptions, convert
+
+BLANK_LINES: Final = re.compile(r"\n{3,}")
+TRAILING: Final = re.compile(r"[ \t]+$(?<!  )", re.MULTILINE)
+
+
+class UnparsableError(ValueError):
+    """The converter could not parse the page."""
+
+
+def to_markdown(html: str) -> str:
+    """GitHub-flavoured Markdown of everything in `html`."""
+    return _convert(html, "markdown")
+
+
+def to_text(html: str) -> str:
+    """What a reader of the page sees, without any marks."""
+    return _convert(html, "plain")
+
+
+def _convert(html: str, form: str) -> str:
+    options = ConversionOptions(
+        output_format=form,
+        skip_images=form == "plain",
+        extract_metadata=False,
+        autolinks=False,
+        bullets="-",
+        list_indent_width=2,
+        compact_tables=True,
+        include_blockquote_citations=False,
+        expand_abbreviations=False,
+        highlight_style="none",
+        preprocessing=PreprocessingOptions(
+            enabled=True, preset="minimal", remove_navigation=False, remove_forms=False
+        ),
+    )
+    try:
+        written = convert(html, options).content or ""
+    except ConversionError as fault:
+        raise UnparsableError(str(fault)) from fault
+    return BLANK_LINES.sub("\n\n", written).strip()

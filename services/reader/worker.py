@@ -1,0 +1,68 @@
+"""The extraction worker: `python -m services.reader.worker`, jobs on stdin, outcomes on stdout.
+
+Its memory is capped by the kernel, and its parent kills it when a page takes too long; it ends when
+its parent is gone, when it is told nothing more, or when a page left it without memory.
+"""
+
+import argparse
+import gc
+import resource
+import signal
+import sys
+from typing import BinaryIO, Final
+
+from services.parent import die_with_parent
+from services.reader.extract import Extractor
+from services.reader.jobs import FRAME_BYTES, LENGTHS, Failure, outcome_head, pack, read_job
+from services.tokenizer import DEFAULT, Tokenizer
+
+# lxml and the converter recurse on deeply nested pages.
+RECURSION: Final = 5000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--memory-bytes", type=int, required=True)
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    # Ctrl-C goes to the whole group; the parent decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (arguments.memory_bytes, arguments.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.setrecursionlimit(RECURSION)
+    _serve(sys.stdin.buffer, sys.stdout.buffer, Extractor(Tokenizer(DEFAULT)))
+
+
+def _serve(source: BinaryIO, sink: BinaryIO, extractor: Extractor) -> None:
+    _write(sink, pack({"ready": True}))
+    while frame := _read_frame(source):
+        try:
+            outcome = extractor.extract(read_job(frame[0]), frame[1])
+            answer = pack(outcome_head(outcome))
+        except MemoryError:
+            _write(sink, pack(outcome_head(Failure("memory", "the page needs too much memory"))))
+            return
+        except Exception as fault:  # noqa: BLE001 - the last resort of a page: it fails alone
+            answer = pack(outcome_head(Failure("crash", type(fault).__name__)))
+        _write(sink, answer)
+        gc.collect(1)
+
+
+def _read_frame(source: BinaryIO) -> tuple[bytes, bytes] | None:
+    lengths = source.read(LENGTHS.size)
+    if len(lengths) < LENGTHS.size:
+        return None
+    head_bytes, body_bytes = LENGTHS.unpack(lengths)
+    if head_bytes + body_bytes > FRAME_BYTES:
+        return None
+    return source.read(head_bytes), source.read(body_bytes)
+
+
+def _write(sink: BinaryIO, frame: bytes) -> None:
+    sink.write(frame)
+    sink.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Runs one service: listens, lets only the gateway in, answers /health, stops in good order.
+
+It refuses requests that the gateway did not sign, and it leaves no process behind: when its parent
+is killed, the kernel kills it too.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from services import wire
+from services.parent import die_with_parent
+from services.settings import Settings, SettingsError, from_environment
+from services.signing import Signed, body_matches, verify_head
+
+HEALTH_PATH: Final = "/health"
+# Longer than the gateway keeps an idle connection, so that it never writes into a closed one.
+KEEPALIVE_S: Final = 120.0
+# What is still open after this long is cut off, so that a stop always ends.
+DRAIN_S: Final = 10.0
+BACKLOG: Final = 1024
+EXIT_SETTINGS: Final = 2
+
+SIGNED: Final = web.RequestKey("signed", Signed)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Writes a refusal in the envelope of the service: HTTP status and one public sentence.
+Envelope = Callable[[int, str], web.Response]
+
+log = logging.getLogger("sluice.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen: a unix socket, or host and port. Port 0 lets the kernel choose."""
+
+    path: str | None
+    host: str = ""
+    port: int = 0
+
+
+def parse_listen(text: str) -> Listen:
+    """`unix:/path` or `host:port`. Raises ValueError with a sentence."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path:
+            raise ValueError("unix: needs a path")
+        return Listen(path)
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{text!r} is neither unix:/path nor host:port")
+    return Listen(None, host.strip("[]"), int(port))
+
+
+def build_app(
+    settings: Settings, handler: Handler, envelope: Envelope, body_bytes: int
+) -> web.Application:
+    """An application whose every path goes to `handler`, once the gateway's signature is proved."""
+    guard = _Guard(settings.internal_secret, envelope)
+    app = web.Application(client_max_size=body_bytes, middlewares=[guard.middleware])
+    app.router.add_route("*", "/{tail:.*}", handler)
+    return app
+
+
+class _Guard:
+    """The one door: health for anybody, everything else for the gateway."""
+
+    def __init__(self, secret: bytes, envelope: Envelope) -> None:
+        self._secret = secret
+        self._envelope = envelope
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path == HEALTH_PATH and wire.SIGNATURE not in request.headers:
+            return web.json_response({"status": "ok"})
+        signed = verify_head(
+            self._secret, request.method, request.raw_path, request.headers, _now_ms()
+        )
+        if isinstance(signed, str):
+            return self._envelope(401, f"Only the gateway may ask this service: {signed}")
+        try:
+            if not body_matches(signed, await request.read()):
+                return self._envelope(401, "The body is not the one that was signed")
+            request[SIGNED] = signed
+            return await handler(request)
+        except web.HTTPRequestEntityTooLarge:
+            return self._envelope(413, "The request body is too large")
+        except web.HTTPException as refusal:
+            return self._envelope(refusal.status, refusal.reason)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("request %s failed", signed.request_id)
+            return self._envelope(500, "The service failed; the request is not charged")
+
+
+def main(name: str, build: Callable[[Settings], web.Application]) -> None:
+    """The command `python -m services.<name> --listen ...`; returns when told to stop."""
+    parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
+    parser.add_argument("--listen", required=True, help="unix:/path or host:port")
+    parser.add_argument(
+        "--outlive-parent",
+        action="store_true",
+        help="go on when the process that started this one is gone",
+    )
+    parser.add_argument("--parent", type=int, help="the process id without which to end at once")
+    arguments = parser.parse_args()
+    if not arguments.outlive_parent:
+        die_with_parent(arguments.parent)
+    logging.basicConfig(level=logging.INFO, format=f"{name} %(levelname)s %(message)s")
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    try:
+        listen = parse_listen(arguments.listen)
+        settings = from_environment()
+    except (ValueError, SettingsError) as fault:
+        mistakes = fault.mistakes if isinstance(fault, SettingsError) else (str(fault),)
+        sys.stderr.write("".join(f"services.{name}: {mistake}\n" for mistake in mistakes))
+        raise SystemExit(EXIT_SETTINGS) from None
+    asyncio.run(serve(build(settings), listen))
+
+
+async def serve(app: web.Application, listen: Listen) -> None:
+    """Serves until SIGTERM or SIGINT, then lets open requests end, for at most DRAIN_S."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=DRAIN_S,
+        max_line_size=64 * 1024,  # a target may be a long URL, percent-encoded
+    )
+    await runner.setup()
+    try:
+        site: web.BaseSite
+        if listen.path is not None:
+            site = web.UnixSite(runner, listen.path, backlog=BACKLOG)
+        else:
+            site = web.TCPSite(runner, listen.host, listen.port, backlog=BACKLOG)
+        await site.start()
+        log.info("listening on %s", _where(runner))
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _where(runner: web.AppRunner) -> str:
+    return ", ".join(
+        address if isinstance(address, str) else f"{address[0]}:{address[1]}"
+        for address in runner.addresses
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,184 @@
+"""One frozen record of every knob of the services; the only reader of their environment.
+
+It refuses to return with a mistake: all of them are reported at once, each with its name.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+PREFIX: Final = "SLUICE_"
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+# HMAC-SHA256 gains nothing from a longer key; a shorter one could be guessed offline.
+SECRET_MIN_CHARACTERS: Final = 16
+
+# A browser's 30 s patience, which is also what the published reader waits.
+READER_TIMEOUT_MS: Final = 30_000
+# X-Timeout is clamped to this by the wire contract.
+READER_TIMEOUT_MAX_MS: Final = 180_000
+# Decoded bytes of one page. The largest article pages seen are about 5 MB; beyond this a page is
+# a download, and the extractor would spend seconds on it.
+READER_PAGE_BYTES: Final = 16 * 1024 * 1024
+# The published limit of an upload to the reader.
+READER_BODY_BYTES: Final = 102 * 1024 * 1024
+# Address space of one extraction worker; the libraries alone map about 300 MB.
+READER_WORKER_BYTES: Final = 1536 * 1024 * 1024
+# Extraction takes 30 ms for a usual page; a page that needs longer than this is an attack.
+READER_EXTRACT_MS: Final = 20_000
+# 64k characters of four bytes each, escaped as JSON twelve bytes a pair: the largest honest body.
+SEGMENTER_BODY_BYTES: Final = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """The settings have mistakes."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port: what the SSRF guard lets through as a whole or not at all."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every knob of the services. Times in milliseconds, sizes in bytes."""
+
+    internal_secret: bytes
+    domain: str
+    gateway_origins: frozenset[Origin]
+    reader_allow: frozenset[Origin]
+    reader_workers: int
+    reader_timeout_ms: int
+    reader_timeout_max_ms: int
+    reader_page_bytes: int
+    reader_body_bytes: int
+    reader_worker_bytes: int
+    reader_extract_ms: int
+    reader_user_agent: str
+    segmenter_body_bytes: int
+
+
+def from_environment() -> Settings:
+    """The settings of this process. Raises SettingsError with every mistake."""
+    return load(os.environ)
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """The settings in `environment`. Raises SettingsError with every mistake."""
+    source = _Source(environment)
+    settings = Settings(
+        internal_secret=source.secret("INTERNAL_SECRET"),
+        domain=source.word("DOMAIN", "localhost").lower(),
+        gateway_origins=_gateway_origins(source),
+        reader_allow=source.origins("READER_ALLOW"),
+        reader_workers=source.number("READER_WORKERS", os.cpu_count() or 1, 1, 256),
+        reader_timeout_ms=source.number("READER_TIMEOUT_MS", READER_TIMEOUT_MS, 100, 180_000),
+        reader_timeout_max_ms=READER_TIMEOUT_MAX_MS,
+        reader_page_bytes=source.number(
+            "READER_PAGE_BYTES", READER_PAGE_BYTES, 64 * 1024, 256 * 1024 * 1024
+        ),
+        reader_body_bytes=source.number(
+            "READER_BODY_BYTES", READER_BODY_BYTES, 64 * 1024, 1024 * 1024 * 1024
+        ),
+        reader_worker_bytes=source.number(
+            "READER_WORKER_BYTES", READER_WORKER_BYTES, 512 * 1024 * 1024, 64 * 1024**3
+        ),
+        reader_extract_ms=source.number("READER_EXTRACT_MS", READER_EXTRACT_MS, 100, 180_000),
+        reader_user_agent=source.word(
+            "READER_USER_AGENT", "Mozilla/5.0 (compatible; SluiceReader/1.0)"
+        ),
+        segmenter_body_bytes=source.number(
+            "SEGMENTER_BODY_BYTES", SEGMENTER_BODY_BYTES, 1024, 64 * 1024 * 1024
+        ),
+    )
+    if source.mistakes:
+        raise SettingsError(source.mistakes)
+    return settings
+
+
+def parse_origin(text: str) -> Origin | str:
+    """The origin written as `http://127.0.0.1:9000`, or the sentence that says what is wrong."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return f"{text!r} is not an origin such as http://127.0.0.1:9000"
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        return f"{text!r} is not an origin such as http://127.0.0.1:9000"
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        return f"{text!r} has more than scheme, host and port"
+    return Origin(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme])
+
+
+def _gateway_origins(source: "_Source") -> frozenset[Origin]:
+    """The public doors of this deployment on this machine: a target there would be a circle."""
+    port = source.number("PORT", 8080, 1, 65_535)
+    bind = source.word("BIND", "127.0.0.1")
+    hosts = {bind, "localhost", "127.0.0.1", "::1"} - {"0.0.0.0", "::"}  # noqa: S104 - removed
+    return frozenset(Origin("http", host, port) for host in hosts)
+
+
+class _Source:
+    """Reads single values and collects the mistakes."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.mistakes: list[str] = []
+
+    def word(self, name: str, default: str) -> str:
+        return self._environment.get(PREFIX + name, "").strip() or default
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.word(name, "")
+        if not text:
+            return default
+        return self._checked(name, text, lambda value: _in_range(value, least, most), default)
+
+    def secret(self, name: str) -> bytes:
+        text = self.word(name, "")
+        if len(text) < SECRET_MIN_CHARACTERS:
+            state = "is missing" if not text else "is too short"
+            self.mistakes.append(
+                f"{PREFIX}{name} {state}: at least {SECRET_MIN_CHARACTERS} characters, "
+                "the same as the gateway's"
+            )
+        return text.encode("utf-8", "surrogateescape")
+
+    def origins(self, name: str) -> frozenset[Origin]:
+        found = set()
+        for item in self.word(name, "").split(","):
+            if not item.strip():
+                continue
+            origin = parse_origin(item.strip())
+            if isinstance(origin, str):
+                self.mistakes.append(f"{PREFIX}{name}: {origin}")
+            else:
+                found.add(origin)
+        return frozenset(found)
+
+    def _checked(
+        self, name: str, text: str, check: Callable[[str], int | str], default: int
+    ) -> int:
+        value = check(text)
+        if isinstance(value, str):
+            self.mistakes.append(f"{PREFIX}{name} {value}, not {text!r}")
+            return default
+        return value
+
+
+def _in_range(text: str, least: int, most: int) -> int | str:
+    wanted = f"must be an integer from {least} to {most}"
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        return wanted
+    value = int(text)
+    return value if least <= value <= most else wanted
