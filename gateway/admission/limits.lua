@@ -1,0 +1,18 @@
+-- Which limits hold: those of the tier, each one overridden by the key's own.
+
+-- rpm, tpm (nil: tokens are not limited), concurrency. `first` is the place in ARGV of six numbers:
+-- rpm, tpm (-1: none), concurrency of the tier "key", then of the tier "premium".
+local function pick_limits(first, tier, own)
+  local at = first
+  if tier == 'premium' then at = first + 3 end
+  local rpm, tpm, open = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  if own then
+    local r, t, c = string.match(own, '^(%S+) (%S+) (%S+)$')
+    if r ~= '-' then rpm = r end
+    if t ~= '-' then tpm = t end
+    if c ~= '-' then open = c end
+  end
+  tpm = tonumber(tpm)
+  if tpm < 0 then tpm = nil end
+  return tonumber(rpm), tpm, tonumber(open)
+end

@@ -1,0 +1,227 @@
+"""The Lua scripts as Redis gets them, the keys they touch, and their arguments as bytes.
+
+Refuses to decide and to send. Keys of a subject, all behind the hash tag of the subject:
+
+    {s017}h:k:42              its holds, with their sum and how many are open per product
+    {s017}b:k:42              the copy of its balance row
+    {s017}r:reader:k:42       its window of requests for a product
+    {s017}t:embeddings:k:42   its window of tokens for a product
+    {s017}d                   deadlines of all holds of the tag: "instance subject request_id"
+    {s000}beat:<instance>     the instance has been alive lately
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from gateway.admission.ask import MAX_COPY_TOKENS, TAGS, Ask, Settlement
+from gateway.ledger.rows import BalanceRow
+from gateway.products.product import Limits
+from gateway.redis_link import RedisLink, Script, crc16, slot_of
+from gateway.units import MS_PER_S, WINDOW_US
+
+DEFAULT_BUCKETS: Final = 240
+# More than 250 entries and a header no longer fit into the compact encoding of a small hash.
+MAX_BUCKETS: Final = 240
+# A copy is renewed by every settle; an unused one is loaded again from PostgreSQL.
+COPY_LIVES_MS: Final = 7 * 24 * 3_600 * MS_PER_S
+BEAT_TAG: Final = "{s000}"
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+def tag_of(subject: str) -> str:
+    """The hash tag of a subject: `{s000}` .. `{s255}`."""
+    return f"{{s{crc16(subject.encode()) % TAGS:03d}}}"
+
+
+def tag_slots() -> dict[str, int]:
+    """The cluster slot of every tag."""
+    return {tag: slot_of(tag) for tag in (f"{{s{n:03d}}}" for n in range(TAGS))}
+
+
+def holds_key(tag: str, subject: str) -> str:
+    return f"{tag}h:{subject}"
+
+
+def copy_key(tag: str, subject: str) -> str:
+    return f"{tag}b:{subject}"
+
+
+def requests_key(tag: str, subject: str, product: str) -> str:
+    return f"{tag}r:{product}:{subject}"
+
+
+def tokens_key(tag: str, subject: str, product: str) -> str:
+    return f"{tag}t:{product}:{subject}"
+
+
+def deadlines_key(tag: str) -> str:
+    return f"{tag}d"
+
+
+def beat_key(instance: str) -> str:
+    return f"{BEAT_TAG}beat:{instance}"
+
+
+def limit_words(limits: Limits) -> tuple[int, int, int]:
+    """rpm, tpm (-1: none), concurrency, as the scripts read them."""
+    return limits.rpm, -1 if limits.tpm is None else limits.tpm, limits.concurrency
+
+
+def copy_words(row: BalanceRow) -> list[str | int]:
+    """Field, value, ... of a balance copy, without its version.
+
+    The sum of both balances is clamped to what Lua counts exactly; PostgreSQL has the true one.
+    """
+    trial = min(row.trial, MAX_COPY_TOKENS)
+    paid = min(row.paid, MAX_COPY_TOKENS - trial)
+    words: list[str | int] = ["trial", trial, "paid", paid, "status", row.status, "tier", row.tier]
+    for product, own in row.limits.items():
+        fields = (own.get("rpm"), own.get("tpm"), own.get("concurrency"))
+        words += [f"l:{product}", " ".join("-" if f is None else str(f) for f in fields)]
+    return words
+
+
+def _bulk(word: str | int) -> str:
+    text = str(word)
+    assert text.isascii(), "lengths are counted in characters here"
+    return f"${len(text)}\r\n{text}\r\n"
+
+
+class Scripts:
+    """The scripts of one link. `buckets` is N: admissions closer than 60 s / N share an entry."""
+
+    def __init__(self, link: RedisLink, *, buckets: int = DEFAULT_BUCKETS) -> None:
+        assert 1 <= buckets <= MAX_BUCKETS
+        self.span_us = WINDOW_US // buckets
+        shared = self._read("window") + self._read("limits")
+        self._admit = link.script(shared + self._read("admit"))
+        self._settle = link.script(shared + self._read("settle"))
+        self._correct = link.script(shared + self._read("correct"))
+        self._peek = link.script(shared + self._read("peek"))
+        self._reassert = link.script(shared + self._read("reassert"))
+        self._admit_head = f"$7\r\nEVALSHA\r\n$40\r\n{self._admit.sha.decode()}\r\n"
+        self._fixed: dict[tuple[str, bool], tuple[Limits, Limits, str, str]] = {}
+
+    def _read(self, name: str) -> str:
+        return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+
+    @property
+    def all(self) -> Sequence[Script]:
+        """Every script, for measuring."""
+        return (self._admit, self._settle, self._correct, self._peek, self._reassert)
+
+    def admit(self, ask: Ask, corrections: Sequence[Settlement], clock_us: int) -> bytes:
+        """The command for one ask. The hot path: one string, no loop when nothing rides along."""
+        tag, subject, product = ask.tag, ask.subject, ask.product
+        length = len(subject) + 8
+        window = length + len(product) + 1
+        keys = (
+            f"${length}\r\n{tag}h:{subject}\r\n$7\r\n{tag}d\r\n"
+            f"${window}\r\n{tag}r:{product}:{subject}\r\n"
+            f"${window}\r\n{tag}t:{product}:{subject}\r\n"
+            f"${length}\r\n{tag}b:{subject}\r\n"
+        )
+        number, deadline = str(ask.admission_no), str(ask.deadline_ms)
+        hold, cost = str(ask.hold_tokens), str(ask.tpm_cost)
+        asked = (
+            f"${len(ask.request_id)}\r\n{ask.request_id}\r\n${len(number)}\r\n{number}\r\n"
+            f"${len(deadline)}\r\n{deadline}\r\n${len(hold)}\r\n{hold}\r\n"
+            f"${len(cost)}\r\n{cost}\r\n"
+        )
+        fixed = self._fixed_part(ask)
+        clock = "$1\r\n0\r\n" if clock_us == 0 else _bulk(clock_us)
+        if not corrections:
+            text = f"*24\r\n{self._admit_head}$1\r\n5\r\n{keys}{clock}{fixed}{asked}"
+            return text.encode("ascii")
+        count = len(corrections)
+        more_keys = "".join(_bulk(tokens_key(c.tag, c.subject, c.product)) for c in corrections)
+        pairs = "".join(_bulk(c.request_id) + _bulk(c.actual_tpm or 0) for c in corrections)
+        head = f"*{24 + 3 * count}\r\n{self._admit_head}{_bulk(5 + count)}"
+        return f"{head}{keys}{more_keys}{clock}{fixed}{asked}{pairs}".encode("ascii")
+
+    def _fixed_part(self, ask: Ask) -> str:
+        """What is the same for all asks of a product: span, name, limits, keyed, instance."""
+        known = self._fixed.get((ask.product, ask.keyed))
+        if (
+            known is not None
+            and known[0] is ask.limits_key
+            and known[1] is ask.limits_premium
+            and known[2] == ask.instance
+        ):
+            return known[3]
+        words = (
+            self.span_us,
+            ask.product,
+            *limit_words(ask.limits_key),
+            *limit_words(ask.limits_premium),
+            int(ask.keyed),
+            ask.instance,
+        )
+        text = "".join(_bulk(word) for word in words)
+        self._fixed[ask.product, ask.keyed] = (
+            ask.limits_key,
+            ask.limits_premium,
+            ask.instance,
+            text,
+        )
+        return text
+
+    def settle(
+        self, tag: str, subject: str, settlements: Sequence[Settlement], row: BalanceRow | None
+    ) -> bytes:
+        """Release these holds of one subject and take its balance, if there is one."""
+        keys = (
+            holds_key(tag, subject),
+            deadlines_key(tag),
+            copy_key(tag, subject),
+            *(tokens_key(tag, subject, s.product) for s in settlements),
+        )
+        words = [] if row is None else copy_words(row)
+        version: str | int = "" if row is None else row.version
+        pairs: list[str | int] = []
+        for each in settlements:
+            pairs += [each.request_id, -1 if each.actual_tpm is None else each.actual_tpm]
+        return self._settle.call(keys, (version, COPY_LIVES_MS, len(words), *words, *pairs))
+
+    def correct(self, tag: str, subject: str, corrections: Sequence[Settlement]) -> bytes:
+        """Make the windows of one subject count what its requests cost."""
+        keys = (
+            holds_key(tag, subject),
+            *(tokens_key(tag, subject, c.product) for c in corrections),
+        )
+        pairs: list[str | int] = []
+        for each in corrections:
+            pairs += [each.request_id, each.actual_tpm or 0]
+        return self._correct.call(keys, tuple(pairs))
+
+    def peek(
+        self,
+        tag: str,
+        subject: str,
+        products: Sequence[tuple[str, Limits, Limits]],
+        clock_us: int,
+    ) -> bytes:
+        """What a subject has left of these products."""
+        keys = [holds_key(tag, subject), copy_key(tag, subject)]
+        words: list[str | int] = [clock_us]
+        for name, key, premium in products:
+            keys += [requests_key(tag, subject, name), tokens_key(tag, subject, name)]
+            words += [name, *limit_words(key), *limit_words(premium)]
+        return self._peek.call(tuple(keys), tuple(words))
+
+    def reassert(self, ask: Ask, clock_us: int) -> bytes:
+        """Put back the hold of a request that runs, where Redis has lost it."""
+        return self._reassert.call(
+            (holds_key(ask.tag, ask.subject), deadlines_key(ask.tag)),
+            (
+                clock_us,
+                ask.request_id,
+                ask.hold_tokens,
+                ask.deadline_ms,
+                ask.admission_no,
+                ask.product,
+                ask.instance,
+            ),
+        )

@@ -1,0 +1,45 @@
+-- Release the holds of one subject, correct its windows, and take its newest balance: together,
+-- so that no request is admitted between a hold's release and the charge that follows from it.
+--
+-- KEYS  1 holds  2 deadlines of the tag  3 balance copy  4.. token window of each settlement
+-- ARGV  1 version of the balance ('' none)  2 ms that the copy lives  3 how many words the copy has
+--       then these words (field, value, ...), then pairs (request id, actual TPM; -1: unchanged)
+-- Answers how many holds were released, and the version that the copy has now (-1: no copy).
+
+local words = tonumber(ARGV[3])
+local released = 0
+
+for i = 4 + words, #ARGV, 2 do
+  local request_id, actual = ARGV[i], tonumber(ARGV[i + 1])
+  local packed = redis.call('HGET', KEYS[1], request_id)
+  if packed then
+    local hold, tpm, entry, _, _, product, instance = read_hold(packed)
+    if actual >= 0 and entry > 0 and actual ~= tpm then
+      amend(KEYS[4 + (i - 4 - words) / 2], entry, actual - tpm)
+    end
+    redis.call('HDEL', KEYS[1], request_id)
+    local open_field = '#open:' .. product
+    if redis.call('HINCRBY', KEYS[1], open_field, -1) <= 0 then
+      redis.call('HDEL', KEYS[1], open_field)
+    end
+    if hold > 0 and redis.call('HINCRBY', KEYS[1], '#held', string.format('%.0f', -hold)) <= 0 then
+      redis.call('HDEL', KEYS[1], '#held')
+    end
+    redis.call('ZREM', KEYS[2], instance .. ' ' .. string.sub(KEYS[1], 9) .. ' ' .. request_id)
+    released = released + 1
+  end
+end
+-- Only #until is left: nothing is held.
+if released > 0 and redis.call('HLEN', KEYS[1]) == 1 then redis.call('DEL', KEYS[1]) end
+
+local have = tonumber(redis.call('HGET', KEYS[3], 'version') or -1)
+if ARGV[1] ~= '' then
+  local version = tonumber(ARGV[1])
+  if version > have then
+    redis.call('DEL', KEYS[3])
+    redis.call('HSET', KEYS[3], 'version', ARGV[1], unpack(ARGV, 4, 3 + words))
+    have = version
+  end
+  redis.call('PEXPIRE', KEYS[3], ARGV[2])
+end
+return { released, have }

@@ -1,0 +1,209 @@
+"""The way to Redis: one server or a cluster, found out at the first connection.
+
+1. A command names the slot of its keys; a single server takes them all, in a cluster the node
+   that owns the slot. Commands of one loop tick to one node leave in one write.
+2. A cluster's map of slots comes from CLUSTER SLOTS, is mended by each MOVED reply and read again
+   after a failure. MOVED, ASK and TRYAGAIN are followed within the command's deadline.
+
+Refuses keys of different slots in one command, and to wait longer than the deadline.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.errors import RedisUnavailable
+from gateway.redis_link.answer import Answer, Plain
+from gateway.redis_link.connection import Counters
+from gateway.redis_link.node import ATTEMPTS, Node, State
+from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_url
+
+DEFAULT_DEADLINE_MS = 250
+TRY_AGAIN_S = 0.01
+# A map is read at most this often, however many commands ask for it.
+REFRESH_PAUSE_S = 0.1
+
+
+class RedisLink:
+    """Redis at `url`; `deadline_ms` bounds every command, from its asking to its answer.
+
+    Everything fails with RedisUnavailable: no connection, no answer in time, an error reply.
+    """
+
+    def __init__(self, url: str, *, deadline_ms: int = DEFAULT_DEADLINE_MS) -> None:
+        self._endpoint = read_url(url)
+        self._deadline_s = deadline_ms / 1_000
+        self._scripts: list[Script] = []
+        self._counters = Counters()
+        self._seed: Node | None = None
+        self._nodes: dict[tuple[str, int], Node] = {}
+        self._owners: list[Node | None] | None = None
+        self._refresher: asyncio.Task[None] | None = None
+        self._refresh_wanted = asyncio.Event()
+
+    @property
+    def commands(self) -> int:
+        """Commands written so far."""
+        return self._counters.commands
+
+    @property
+    def round_trips(self) -> int:
+        """Batches written so far: one per node and loop tick."""
+        return self._counters.round_trips
+
+    @property
+    def connects(self) -> int:
+        """Connections made so far; more than nodes means that some were lost."""
+        return self._counters.connects
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the servers share the slots among them."""
+        return self._owners is not None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether every node that owns slots is connected."""
+        if self._owners is None:
+            return self._seed is not None and self._seed.state is State.UP
+        return bool(self._nodes) and all(n.state is State.UP for n in self._nodes.values())
+
+    @property
+    def reason(self) -> str:
+        """Why it is not up, in words."""
+        nodes = [*self._nodes.values(), *([self._seed] if self._seed else [])]
+        return "; ".join(f"{n.endpoint}: {n.reason}" for n in nodes if n.state is not State.UP)
+
+    def script(self, text: str) -> Script:
+        """Make a script known. Call it before `open`: connections load what is known by then."""
+        script = Script.of(text)
+        self._scripts.append(script)
+        return script
+
+    async def open(self) -> None:
+        """Connect. RedisUnavailable when that fails; the link then goes on trying by itself."""
+        assert self._seed is None, "opened twice"
+        self._seed = self._node(self._endpoint)
+        self._refresher = asyncio.create_task(self._keep_map(), name="redis slots")
+        await self._seed.first_outcome.wait()
+        if self._seed.state is not State.UP:
+            raise RedisUnavailable(f"{self._endpoint}: {self._seed.reason}")
+        if self._seed.cluster:
+            await self._read_map(self._seed)
+
+    async def close(self) -> None:
+        """Drop every connection; what waits fails."""
+        if self._refresher is not None:
+            self._refresher.cancel()
+            await asyncio.wait([self._refresher])
+        nodes = [*self._nodes.values(), *([self._seed] if self._seed else [])]
+        for node in nodes:
+            await node.close()
+
+    def send(self, answer: Answer[Any]) -> None:
+        """Send the command of an answer to the owner of its slot; the answer tells the rest."""
+        if self._owners is None or answer.slot is None:
+            node = self._seed
+        else:
+            node = self._owners[answer.slot]
+        if node is None:
+            self._want_map()
+            answer.fail(RedisUnavailable("no node serves this slot"))
+            return
+        if node.state is not State.UP and self._owners is not None:
+            self._want_map()
+        node.send(answer)
+
+    def call(self, slot: int | None, *words: Word) -> Plain:
+        """Send one command. `slot` is that of its keys; None for a command without keys."""
+        return self.write(slot, encode(*words))
+
+    def write(self, slot: int | None, command: bytes) -> Plain:
+        """Send one command that is encoded already."""
+        loop = asyncio.get_running_loop()
+        answer = Plain(loop, slot, command, loop.time())
+        self.send(answer)
+        return answer
+
+    def _node(self, endpoint: Endpoint) -> Node:
+        return Node(endpoint, self._scripts, self._counters, self._deadline_s, self._error)
+
+    def _at(self, host: str, port: int) -> Node:
+        found = self._nodes.get((host, port))
+        if found is None:
+            found = self._nodes[(host, port)] = self._node(self._endpoint.at(host, port))
+        return found
+
+    def _error(self, node: Node, answer: Answer[Any], text: str) -> None:
+        """An error reply: follow it if it says where to go, else it is the answer."""
+        kind, _, rest = text.partition(" ")
+        if kind == "MOVED" and self._owners is None:
+            # Found to be a cluster only after `open` had given up on it.
+            self._want_map()
+        if self._owners is not None and answer.slot is not None and self._in_time(answer):
+            if kind in ("MOVED", "ASK") and answer.attempts < ATTEMPTS:
+                self._follow(node, answer, kind, rest)
+                return
+            if kind == "TRYAGAIN":
+                # Bounded by the deadline, not by redirects: each try begins with a fresh ASK.
+                answer.attempts = 0
+                asyncio.get_running_loop().call_later(TRY_AGAIN_S, self.send, answer)
+                return
+            if kind in ("CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING"):
+                self._want_map()
+        answer.fail(RedisUnavailable(f"{node.endpoint}: {text}"))
+
+    def _in_time(self, answer: Answer[Any]) -> bool:
+        return asyncio.get_running_loop().time() - answer.started_s < self._deadline_s
+
+    def _follow(self, node: Node, answer: Answer[Any], kind: str, rest: str) -> None:
+        slot, _, address = rest.partition(" ")
+        host, _, port = address.rpartition(":")
+        target = self._at(host or node.endpoint.host, int(port))
+        answer.attempts += 1
+        answer.queued_s = asyncio.get_running_loop().time()
+        if kind == "ASK":
+            answer.asking = True
+        elif self._owners is not None:
+            self._owners[int(slot)] = target
+            self._want_map()
+        target.send(answer)
+
+    def _want_map(self) -> None:
+        self._refresh_wanted.set()
+
+    async def _keep_map(self) -> None:
+        """Read the map whenever somebody found it wrong, from any node that answers."""
+        while True:
+            await self._refresh_wanted.wait()
+            await asyncio.sleep(REFRESH_PAUSE_S)
+            self._refresh_wanted.clear()
+            up = [n for n in (self._seed, *self._nodes.values()) if n and n.state is State.UP]
+            for node in up:
+                try:
+                    await self._read_map(node)
+                    break
+                except RedisUnavailable:
+                    continue
+
+    async def _read_map(self, node: Node) -> None:
+        loop = asyncio.get_running_loop()
+        answer = Plain(loop, None, encode("CLUSTER", "SLOTS"), loop.time())
+        node.send(answer)
+        rows = await answer
+        if not isinstance(rows, list):
+            raise RedisUnavailable(f"{node.endpoint}: CLUSTER SLOTS answered {rows!r}")
+        owners: list[Node | None] = [None] * SLOTS
+        for first, last, master, *_ in rows:
+            owner = self._at(master[0].decode() or node.endpoint.host, master[1])
+            owners[first : last + 1] = [owner] * (last - first + 1)
+        self._owners = owners
+        await self._close_others(owner for owner in owners if owner is not None)
+
+    async def _close_others(self, owners: Iterable[Node]) -> None:
+        """Let go of nodes that own nothing any more."""
+        kept = set(owners)
+        for address, node in list(self._nodes.items()):
+            if node not in kept:
+                del self._nodes[address]
+                await node.close()

@@ -1,0 +1,199 @@
+"""One server: keeps a connection to it, and says no at once while there is none.
+
+1. A keeper task connects, tells credentials, database and scripts, and only then is the node up.
+2. A first failure is met with a new connection at once; what is asked meanwhile waits, within its
+   deadline. Two failures within a second open the breaker: everything fails without waiting
+   until the keeper, which tries with growing pauses, has had an answer again.
+3. A script that the server has forgotten is loaded again and the command sent once more.
+
+Refuses to repeat a command whose answer was lost: only the caller knows whether that is harmless.
+"""
+
+import asyncio
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+
+from gateway.errors import RedisUnavailable
+from gateway.redis_link.answer import Answer, Dropped, Plain, Reply
+from gateway.redis_link.connection import Connection, Counters
+from gateway.redis_link.wire import Endpoint, Script, Word, encode
+
+FAILURES_TO_OPEN = 2
+FAILURE_SPAN_S = 1.0
+# From the time of one lost packet to that of a failover: short enough to notice a restart.
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+ATTEMPTS = 4
+
+Redirect = Callable[["Node", Answer[object], str], None]
+
+
+class State(Enum):
+    CONNECTING = auto()
+    UP = auto()
+    DOWN = auto()
+    CLOSED = auto()
+
+
+class Node:
+    """A server at `endpoint`. `redirect` is given the error replies that are not a script's."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        scripts: list[Script],
+        counters: Counters,
+        deadline_s: float,
+        redirect: Redirect,
+    ) -> None:
+        self.endpoint = endpoint
+        self.state = State.CONNECTING
+        self.cluster = False
+        self.reason = "not connected yet"
+        self.first_outcome = asyncio.Event()
+        self._scripts = scripts
+        self._counters = counters
+        self._deadline_s = deadline_s
+        self._redirect = redirect
+        self._loop = asyncio.get_running_loop()
+        self._connection: Connection | None = None
+        self._queued: deque[Answer[object]] = deque()
+        self._failed_s: deque[float] = deque(maxlen=FAILURES_TO_OPEN)
+        self._loading = False
+        self._keeper = self._loop.create_task(self._keep(), name=f"redis {endpoint}")
+
+    def send(self, answer: Answer[object]) -> None:
+        """Send it, or let it wait for the connection, or fail it at once when there is none."""
+        connection = self._connection
+        if connection is not None:
+            connection.send(answer)
+        elif self.state is State.CONNECTING:
+            self._queued.append(answer)
+        else:
+            answer.fail(RedisUnavailable(f"{self.endpoint}: {self.reason}"))
+
+    async def close(self) -> None:
+        """Drop the connection; what waits fails."""
+        self.state = State.CLOSED
+        self.reason = "closed"
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        if self._connection is not None:
+            self._connection.drop("closed")
+            self._connection = None
+        self._fail_queued()
+
+    async def _keep(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            connection = await self._connect()
+            if connection is not None:
+                pause_s = FIRST_PAUSE_S
+                self._up(connection)
+                self.reason = await asyncio.shield(connection.lost)
+                self._connection = None
+                self.state = State.CONNECTING
+            if not self._failed():
+                continue
+            self.state = State.DOWN
+            self._fail_queued()
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _up(self, connection: Connection) -> None:
+        self._connection = connection
+        self.state = State.UP
+        self._loading = False
+        self._counters.connects += 1
+        self.first_outcome.set()
+        while self._queued:
+            connection.send(self._queued.popleft())
+
+    def _failed(self) -> bool:
+        """Note a failure; whether it opens the breaker."""
+        now_s = self._loop.time()
+        self._failed_s.append(now_s)
+        self.first_outcome.set()
+        self._fail_late(now_s)
+        full = len(self._failed_s) == FAILURES_TO_OPEN
+        return full and (self.state is State.DOWN or now_s - self._failed_s[0] <= FAILURE_SPAN_S)
+
+    def _fail_late(self, now_s: float) -> None:
+        while self._queued and now_s - self._queued[0].started_s >= self._deadline_s:
+            self._queued.popleft().fail(RedisUnavailable(f"{self.endpoint}: {self.reason}"))
+
+    def _fail_queued(self) -> None:
+        while self._queued:
+            self._queued.popleft().fail(RedisUnavailable(f"{self.endpoint}: {self.reason}"))
+
+    async def _connect(self) -> Connection | None:
+        """A connection that has answered the greeting, or None, with the reason noted."""
+        connection = Connection(self._loop, self._deadline_s, self._counters, self._error)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._dial(connection)
+                await self._greet(connection)
+        except (OSError, TimeoutError, RedisUnavailable) as fault:
+            self.reason = f"cannot connect: {str(fault) or 'no answer within the deadline'}"
+            connection.drop(self.reason)
+            return None
+        except asyncio.CancelledError:
+            connection.drop("closed")
+            raise
+        return connection
+
+    async def _dial(self, connection: Connection) -> None:
+        at = self.endpoint
+        if at.path is not None:
+            await self._loop.create_unix_connection(lambda: connection, at.path)
+            return
+        tls = ssl.create_default_context() if at.tls else None
+        await self._loop.create_connection(lambda: connection, at.host, at.port, ssl=tls)
+
+    async def _greet(self, connection: Connection) -> None:
+        at = self.endpoint
+        if at.password is not None:
+            user = () if at.user is None else (at.user,)
+            await self._ask(connection, "AUTH", *user, at.password)
+        if at.db:
+            await self._ask(connection, "SELECT", at.db)
+        loads = [self._say(connection, script.load()) for script in self._scripts]
+        told = await self._ask(connection, "INFO", "cluster")
+        for load in loads:
+            await load
+        self.cluster = isinstance(told, bytes) and b"cluster_enabled:1" in told
+
+    async def _ask(self, connection: Connection, *words: Word) -> Reply:
+        return await self._say(connection, encode(*words))
+
+    def _say(self, connection: Connection, command: bytes) -> Plain:
+        answer = Plain(self._loop, None, command, self._loop.time())
+        connection.send(answer)
+        return answer
+
+    def _error(self, answer: Answer[object], text: str) -> None:
+        connection = self._connection
+        if not text.startswith("NOSCRIPT") or connection is None or answer.attempts >= ATTEMPTS:
+            self._redirect(self, answer, text)
+            return
+        answer.attempts += 1
+        if not self._loading:
+            self._load_again(connection)
+        # Behind the scripts: the server works in the order in which we write.
+        connection.send(answer)
+
+    def _load_again(self, connection: Connection) -> None:
+        self._loading = True
+        now_s = self._loop.time()
+        last: Answer[object] | None = None
+        for script in self._scripts:
+            last = Dropped(self._loop, None, script.load(), now_s)
+            connection.send(last)
+        if last is not None:
+            last.add_done_callback(lambda _: self._loaded())
+
+    def _loaded(self) -> None:
+        self._loading = False
