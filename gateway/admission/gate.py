@@ -15,8 +15,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from gateway.admission.ask import Ask, Decision, Settlement, Standing
+from gateway.admission.ask import Ask, Decision, Hold, Settlement, Standing
 from gateway.admission.local import LocalLimiter
+from gateway.admission.orphans import DEAD_AFTER_S, Orphans
 from gateway.admission.refusals import Refusals
 from gateway.admission.replies import decision, standing
 from gateway.admission.scripts import DEFAULT_BUCKETS, Scripts, tag_of, tag_slots
@@ -93,6 +94,7 @@ class Gate:
         self._local = LocalLimiter(self.scripts.span_us, shares)
         self._on_degraded = on_degraded
         self._slots = tag_slots()
+        self._orphans = Orphans(link, self.scripts, self._slots, self.loop.time)
         self._riding: dict[str, dict[str, Settlement]] = {}
 
     def admit(self, ask: Ask) -> asyncio.Future[Decision]:
@@ -195,6 +197,22 @@ class Gate:
             for ask in asks
         ]
         return sum(reply == 1 for reply in await _all(answers))
+
+    async def holds(self, subject: str) -> tuple[int, int]:
+        """Tokens held for a subject and how many of its requests are open."""
+        found = await self.peek(subject, ())
+        return found.held_tokens, found.open_requests
+
+    async def beat(self, instance: str, ttl_ms: int) -> None:
+        """This instance is alive for `ttl_ms` from now."""
+        await self._orphans.beat(instance, ttl_ms)
+
+    async def orphans(self, dead_after_s: float = DEAD_AFTER_S) -> list[Hold]:
+        """Holds past their deadline, or of an instance silent for `dead_after_s` under our eyes.
+
+        One page of each tag: call again and again. A found hold stays until it is settled.
+        """
+        return await self._orphans.find(dead_after_s)
 
     def _off(self, rider: Settlement) -> None:
         """This one rides no more: it has been told, or goes with the settlement."""

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 holds  2 balance copy  then per product: request window, token window
 -- ARGV  1 clock in us (0: the server's), then per product: its name, six limits (limits.lua)
+-- Without products all open requests are counted, else those of the products.
 -- Answers version (-1: no copy), trial, paid, status, tier, held tokens, open requests,
 --       then per product: limit, remaining and reset ms of requests, the same of tokens
 --       (limit -1: none), open requests.
@@ -15,6 +16,12 @@ local function side(w, limit)
   out[#out + 1] = limit
   out[#out + 1] = math.max(0, limit - w.sum)
   out[#out + 1] = reset_ms(w)
+end
+
+if #ARGV == 1 then
+  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if string.sub(field, 1, 1) ~= '#' then out[7] = out[7] + 1 end
+  end
 end
 
 for i = 2, #ARGV, 7 do

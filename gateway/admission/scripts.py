@@ -17,7 +17,7 @@ from typing import Final
 from gateway.admission.ask import MAX_COPY_TOKENS, TAGS, Ask, Settlement
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
-from gateway.redis_link import RedisLink, Script, crc16, slot_of
+from gateway.redis_link import RedisLink, crc16, slot_of
 from gateway.units import MS_PER_S, WINDOW_US
 
 DEFAULT_BUCKETS: Final = 240
@@ -101,16 +101,12 @@ class Scripts:
         self._correct = link.script(shared + self._read("correct"))
         self._peek = link.script(shared + self._read("peek"))
         self._reassert = link.script(shared + self._read("reassert"))
+        self._orphan = link.script(shared + self._read("orphan"))
         self._admit_head = f"$7\r\nEVALSHA\r\n$40\r\n{self._admit.sha.decode()}\r\n"
         self._fixed: dict[tuple[str, bool], tuple[Limits, Limits, str, str]] = {}
 
     def _read(self, name: str) -> str:
         return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
-
-    @property
-    def all(self) -> Sequence[Script]:
-        """Every script, for measuring."""
-        return (self._admit, self._settle, self._correct, self._peek, self._reassert)
 
     def admit(self, ask: Ask, corrections: Sequence[Settlement], clock_us: int) -> bytes:
         """The command for one ask. The hot path: one string, no loop when nothing rides along."""
@@ -225,3 +221,8 @@ class Scripts:
                 ask.instance,
             ),
         )
+
+    def orphan(self, tag: str, subject: str, request_id: str, member: str) -> bytes:
+        """The record of a hold that the deadlines of its tag name as `member`."""
+        keys = (holds_key(tag, subject), deadlines_key(tag))
+        return self._orphan.call(keys, (request_id, member))
