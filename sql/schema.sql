@@ -107,7 +107,7 @@ create table transfer (
     posted_at timestamptz not null default clock_timestamp(),
     constraint transfer_once unique (kind, ref),
     constraint transfer_two_accounts check
-        (debit_account <> credit_account or debit_key <> credit_key),
+        (debit_account <> credit_account or debit_key is distinct from credit_key),
     constraint transfer_two_keys check (debit_key <> credit_key),
     constraint transfer_debit_key check
         ((debit_account in ('key_trial', 'key_paid')) = (debit_key is not null)),
@@ -263,7 +263,9 @@ begin
         raise exception 'no month like % is expected', v_start using errcode = 'SL002';
     end if;
     perform pg_advisory_xact_lock(hashtextextended('ensure_outcome_month', 0));
-    if to_regclass(v_name) is not null then
+    -- Not to_regclass: its cache may not know yet what the holder of the lock before us made.
+    if exists (select from pg_class where relname = v_name
+               and relnamespace = 'public'::regnamespace) then
         return false;
     end if;
     execute format('create table %I (like outcome including defaults including constraints)',
