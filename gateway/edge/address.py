@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from multidict import MultiMapping
+
 # A chain of proxies longer than this is not one; the work per request stays bounded.
 _MAX_HOPS: Final = 32
 _MAX_HOP_CHARACTERS: Final = 64
@@ -22,7 +24,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 _Address = IPv4Address | IPv6Address
 
 
-class AddressReader:
+class Addresses:
     """Turns a peer and its X-Forwarded-For into a bucket: an IPv4 address or an IPv6 /64.
 
     `trusted` are CIDRs of proxies. Equal clients get equal buckets, whatever the spelling.
@@ -30,10 +32,17 @@ class AddressReader:
 
     def __init__(self, trusted: Iterable[str]) -> None:
         networks = [ip_network(each, strict=False) for each in trusted]
+        self._trusted = bool(networks)
         self._trusted_v4 = [each for each in networks if isinstance(each, IPv4Network)]
         self._trusted_v6 = [each for each in networks if isinstance(each, IPv6Network)]
         # peer or hop text -> (bucket, whether it is a trusted proxy); None: no address.
         self._known: dict[str, tuple[str, bool] | None] = {}
+
+    def client(self, peer: str | None, headers: MultiMapping[str]) -> str:
+        """The bucket of a request from the socket address `peer` with these headers."""
+        if not self._trusted:
+            return self.bucket(peer)
+        return self.bucket(peer, headers.getall("X-Forwarded-For", ()))
 
     def bucket(self, peer: str | None, forwarded_for: Sequence[str] = ()) -> str:
         """The bucket of a request from the socket address `peer`.

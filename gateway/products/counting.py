@@ -1,0 +1,106 @@
+"""What a request costs: the service's report, inside the product's minimum and maximum.
+
+1. A service that voids its answer, or a product that is free, costs nothing.
+2. A report is the truth; the minimum and the cap of the product are applied to it.
+3. Without a report our own count stands in where the input is what counts, else nothing is charged.
+
+Refuses to confuse 0 with None: a report of 0 is 0 tokens, None is no report.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from gateway.products.product import Counting, Product
+from gateway.units import MAX_TOKENS
+
+VOID: Final = "void"
+# What `num_iters` is when the body does not say (wire contract 6).
+DEFAULT_ITERATIONS: Final = 10
+_INPUT_COUNTS: Final = (Counting.INPUT, Counting.INPUT_TIMES_ITERATIONS)
+# The fields that carry text to be counted, over all products whose input counts.
+_TEXT_FIELDS: Final = ("input", "query", "documents")
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What the service said. `tokens` None: nothing; `charge_rule`: its x-charge-rule."""
+
+    tokens: int | None
+    charge_rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Tokens to charge, and the rule by which: one word for the ledger and the client."""
+
+    tokens: int
+    rule: str
+
+
+def price(product: Product, reported: Reported, own_count: int | None = None) -> Price:
+    """The price of a complete, successful answer.
+
+    Rules: void, free, reported, minimum, maximum, own_count, unreported (0, and worth an alarm).
+    """
+    if reported.charge_rule == VOID:
+        return Price(0, VOID)
+    if product.counting is Counting.FREE:
+        return Price(0, "free")
+    if reported.tokens is not None:
+        return _bounded(product, reported.tokens, "reported")
+    if own_count is not None and product.counting in _INPUT_COUNTS:
+        return _bounded(product, own_count, "own_count")
+    return Price(0, "unreported")
+
+
+def _bounded(product: Product, tokens: int, rule: str) -> Price:
+    # 0 stays 0: a service that says so found nothing to charge, a search without results.
+    if tokens <= 0:
+        return Price(0, rule)
+    if tokens < product.minimum_tokens:
+        return Price(product.minimum_tokens, "minimum")
+    most = MAX_TOKENS if product.maximum_tokens is None else product.maximum_tokens
+    return Price(most, "maximum") if tokens > most else Price(tokens, rule)
+
+
+def search_tokens(content_tokens: int, results: int, minimum_tokens: int) -> int:
+    """The search formula: the content, or the fixed number for each ten results begun."""
+    return max(content_tokens, -(-results // 10) * minimum_tokens)
+
+
+def own_count(product: Product, body: bytes, count: Callable[[str], int]) -> int | None:
+    """Tokens of the texts in a request body; None where the input does not count or is no JSON.
+
+    `count` counts one text. Images and other bytes count nothing: their price is the service's.
+    Labels count once per request, and only for zero-shot.
+    """
+    if product.counting not in _INPUT_COUNTS:
+        return None
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    tokens = sum(count(text) for text in _texts(document, product.body_field == "labels"))
+    if product.counting is Counting.INPUT_TIMES_ITERATIONS:
+        iterations = document.get("num_iters")
+        tokens *= iterations if type(iterations) is int else DEFAULT_ITERATIONS
+    return max(0, tokens)
+
+
+def _texts(document: dict[str, Any], with_labels: bool) -> Iterator[str]:
+    for field in _TEXT_FIELDS:
+        value = document.get(field)
+        for each in value if isinstance(value, list) else [value]:
+            text = each.get("text") if isinstance(each, dict) else each
+            if isinstance(text, str):
+                yield text
+    if with_labels:
+        labels = document.get("labels")
+        groups = labels.values() if isinstance(labels, dict) else [labels]
+        distinct = [each for group in groups if isinstance(group, list) for each in group]
+        yield from dict.fromkeys(each for each in distinct if isinstance(each, str))
