@@ -6,6 +6,10 @@
     ├── PostgresUnavailable    no answer within the deadline, or no connection
     ├── SpoolUnavailable       the disk did not take an outcome
     └── ServiceFault           an internal service failed before or within its answer
+        ├── ServiceUnreachable     no connection
+        ├── ServiceTimeout         slower than the product's deadline
+        ├── AnswerBroken           cut, or not HTTP/1.1
+        └── StaleConnection        a pooled connection had ended; worth one more try
 
 A Problem is a value that is returned; a Fault is raised. A bug is an assertion, never one of these.
 """
@@ -56,8 +60,20 @@ class SpoolUnavailable(Fault):
 
 
 class ServiceFault(Fault):
-    """An internal service failed; `problem` is what the client is told."""
+    """An internal service failed before or within its answer."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
+
+class ServiceUnreachable(ServiceFault):
+    """No connection to the service could be made in time."""
+
+
+class ServiceTimeout(ServiceFault):
+    """The service was slower than the product's deadline."""
+
+
+class AnswerBroken(ServiceFault):
+    """The service's bytes are not a whole HTTP/1.1 answer."""
+
+
+class StaleConnection(ServiceFault):
+    """A pooled connection had ended before the first byte of an answer."""

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from gateway.errors import Fault
+from gateway.errors import AnswerBroken, Fault
 from gateway.units import KIB
 
 MAX_HEAD_BYTES: Final = 64 * KIB
@@ -23,10 +23,6 @@ _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 _UNTIL_CLOSE: Final = -1
 
 Headers = list[tuple[bytes, bytes]]
-
-
-class AnswerBroken(Fault):
-    """The service's bytes are not a whole HTTP/1.1 answer."""
 
 
 class Answer:
@@ -97,19 +93,26 @@ class Answer:
             self._paused = False
             self._flow.resume_reading()
 
+    @property
+    def pending(self) -> int:
+        """Body bytes that have arrived and were not taken yet."""
+        return self._size
+
     async def read(self) -> bytes:
-        """The next bytes; b"" at the end; raises AnswerBroken or ServiceFault if it breaks off."""
-        while not self._parts:
-            if self._failure is not None:
-                raise self._failure
-            if self.ended:
-                return b""
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        """The next bytes; b"" at the end; raises ServiceFault if it breaks off."""
+        while not self._parts and not self.ended:
+            await self.more()
         return self.buffered()
+
+    async def more(self) -> None:
+        """Wait for bytes or the end; raises ServiceFault when neither will come."""
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def begin_body(self) -> None:
         """Decide the framing from the head; raises AnswerBroken when it is ambiguous."""

@@ -11,8 +11,9 @@ from aiohttp import StreamReader
 from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
-from gateway.edge.refusals import body_broke_off, body_timeout, body_too_large
+from gateway.edge.refusals import body_incomplete, body_timeout, body_too_large
 from gateway.errors import Problem
+from gateway.units import MS_PER_S
 
 STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
@@ -109,9 +110,9 @@ class Exchange:
                         return self._unread(body_too_large(most_bytes))
                     parts.append(chunk)
         except TimeoutError:
-            return self._unread(body_timeout(deadline_ms))
+            return self._unread(body_timeout(deadline_ms // MS_PER_S))
         except BodyBrokenError:
-            return self._unread(body_broke_off())
+            return self._unread(body_incomplete())
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def next_chunk(self) -> bytes:

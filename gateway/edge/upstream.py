@@ -11,19 +11,20 @@ from collections.abc import AsyncIterator
 from typing import Final, cast
 from urllib.parse import urlsplit
 
-from gateway.edge import refusals
-from gateway.edge.answer import MAX_HEAD_BYTES, Answer, AnswerBroken, parse_head
-from gateway.errors import Fault, ServiceFault
+from gateway.edge.answer import MAX_HEAD_BYTES, Answer, parse_head
+from gateway.errors import (
+    AnswerBroken,
+    Fault,
+    ServiceTimeout,
+    ServiceUnreachable,
+    StaleConnection,
+)
 
 _CONNECT_S: Final = 2.0
 _SWEEP_S: Final = 0.1
 # Below the services' own keep-alive, so that the gateway is the one that closes.
 _IDLE_S: Final = 50.0
 _MAX_IDLE: Final = 512
-
-
-class StaleConnection(Fault):
-    """A pooled connection ended before the first byte of an answer."""
 
 
 class Connection(asyncio.Protocol):
@@ -167,7 +168,7 @@ class Connection(asyncio.Protocol):
         if self._head is None:
             return
         if now_s > self.deadline_s or (self._answer is None and now_s > self.first_byte_s):
-            self.fail(ServiceFault(refusals.service_timeout(self._pool.name)))
+            self.fail(ServiceTimeout(f"{self._pool.name} is past its deadline"))
 
 
 class Upstream:
@@ -186,7 +187,7 @@ class Upstream:
         self._all: set[Connection] = set()
 
     async def connection(self, *, fresh: bool = False) -> Connection:
-        """A connection that is free; raises ServiceFault when none can be made."""
+        """A connection that is free; raises ServiceUnreachable if none can be made."""
         if not fresh:
             idle = self._idle
             while idle:
@@ -197,7 +198,7 @@ class Upstream:
             async with asyncio.timeout(_CONNECT_S):
                 return await self._connect()
         except (OSError, TimeoutError) as error:
-            raise ServiceFault(refusals.service_unreachable(self.name)) from error
+            raise ServiceUnreachable(f"{self.name}: {error}") from error
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -1,16 +1,16 @@
 """Admission numbers of one instance: no gap, each ended exactly once.
 
-Refuses to forget a number: one that was given back (the request was refused) is used again, and
-what is unused at a beat is told, so that every hole below the mark is a lost record.
+Refuses to forget a number: one that was given back (the request was refused) is used again, until
+a beat tells that it stays unused; so every other hole below the mark is a lost record.
 """
 
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """Every number below `complete_below` is posted, except the `unused`."""
+    """Every number below `complete_below` is posted, except the `unused` of all beats so far."""
 
     complete_below: int
     unused: tuple[int, ...]
@@ -43,7 +43,14 @@ class AdmissionNumbers:
         """The ledger holds the outcome of this number."""
         self._open.discard(number)
 
+    def is_posted(self, number: int) -> bool:
+        """Whether the outcome of a number that was taken is in the ledger."""
+        return number not in self._open
+
     def completeness(self) -> Completeness:
-        """What reconciliation may rely on at this moment."""
+        """What reconciliation may rely on from now on; the unused ones are never used again."""
         below = min(self._open, default=self._next)
-        return Completeness(below, tuple(sorted(n for n in self._free if n < below)))
+        unused = sorted(number for number in self._free if number < below)
+        self._free = [number for number in self._free if number >= below]
+        heapify(self._free)
+        return Completeness(below, tuple(unused))

@@ -16,7 +16,10 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from gateway.errors import SpoolUnavailable
+from gateway.metering.event import voided
+from gateway.metering.outcomes import Outcome
 from gateway.metering.spool_files import (
+    NOWHERE,
     Position,
     encode_frame,
     lock,
@@ -27,9 +30,8 @@ from gateway.units import MIB
 
 # Beyond this many outcomes in memory (some 60 MB) the shipper reads them back from the files.
 MAX_IN_MEMORY: Final = 50_000
-
-
-NOWHERE: Final = Position(0, 0)
+# After a failed write nothing is admitted; one try a second finds out when the disk works again.
+_RETRY_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -118,8 +120,10 @@ class Spool:
         """Outcomes that wait in memory for the shipper; unknown parts on disk count once."""
         return self.ready_count + len(self._pending.tickets) + (1 if self.spilled else 0)
 
-    def shipped(self, end: Position) -> None:
-        """Everything up to `end` is posted: remember it, drop whole segments behind it."""
+    def posted(self, end: Position) -> None:
+        """Everything up to `end` is in the ledger: forget it, drop whole segments behind it."""
+        while self.ready and self.ready[0].end <= end:
+            self.ready_count -= len(self.ready.popleft().tickets)
         if end.segment > self.shipped_end.segment:
             for number in range(self.shipped_end.segment, end.segment):
                 segment_path(self.directory, number).unlink(missing_ok=True)
@@ -140,8 +144,8 @@ class Spool:
         self.healthy = group.failure is None
         if group.failure is not None:
             self._fail(group)
-        else:
-            self._publish(group)
+            return
+        self._publish(group)
         if self._pending.tickets:
             self._hand_over()
         else:
@@ -161,12 +165,16 @@ class Spool:
                 ticket.durable.set_result(None)
 
     def _fail(self, group: Group) -> None:
+        """The clients are told, so these outcomes become voids; they are written when it works."""
         text = f"the spool did not take an outcome: {group.failure}"
         for ticket in group.tickets:
-            self._outstanding.discard(ticket.admission_no)
+            ticket.event = voided(ticket.event, Outcome.GATEWAY_FAILED.value)
             if not ticket.durable.done():
                 ticket.durable.set_exception(SpoolUnavailable(text))
                 ticket.durable.exception()  # a waiter that left must not be reported as a leak
+        self._pending.tickets[:0] = group.tickets
+        self._pending.delivered[:0] = group.delivered
+        self._loop.call_later(_RETRY_S, self._hand_over)
 
     async def close(self) -> None:
         """Write what is pending, stop the thread, give the directory up; call it once."""

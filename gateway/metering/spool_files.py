@@ -41,6 +41,9 @@ class Position:
     offset: int
 
 
+NOWHERE: Final = Position(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One durable group read back, and the position behind it."""

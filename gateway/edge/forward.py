@@ -1,0 +1,71 @@
+"""What a service gets: the client's body untouched, allow-listed headers, and a signature.
+
+Refuses to pass on credentials, cookies, hop-by-hop fields or anything else not on the product's
+list. The signature is HMAC-SHA256 over method, path, body digest, request id, time and subject
+(one per line), so that a service need trust nobody but the gateway; see `services/signing.py` for
+the other side of this contract.
+"""
+
+import hashlib
+import hmac
+from typing import Final
+
+from gateway.products.product import Product
+
+STREAMED: Final = "streamed"
+# Larger bodies are forwarded as they come; their digest cannot be in the head.
+MAX_SIGNED_BYTES: Final = 1024 * 1024
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+
+class Signer:
+    """Signs requests to services with one shared secret."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode("utf-8")
+
+    def lines(
+        self, method: str, path: str, body: bytes | None, request_id: str, now_ms: int, subject: str
+    ) -> str:
+        """The header lines of one request; `body` None means that it is streamed."""
+        digest = STREAMED if body is None else hashlib.sha256(body).hexdigest()
+        text = f"{method}\n{path}\n{digest}\n{request_id}\n{now_ms}\n{subject}"
+        mac = hmac.digest(self._secret, text.encode("utf-8", "surrogateescape"), "sha256").hex()
+        return (
+            f"x-request-id: {request_id}\r\nx-sluice-time: {now_ms}\r\n"
+            f"x-sluice-subject: {subject}\r\nx-sluice-body: {digest}\r\n"
+            f"x-sluice-signature: v1={mac}\r\n"
+        )
+
+
+def allowed_lines(product: Product, raw_headers: RawHeaders) -> bytes:
+    """The client's headers that the product's service may see; an empty one is an absent one."""
+    names, prefixes = product.header_names, product.header_prefixes
+    lines = []
+    for name, value in raw_headers:
+        lower = name.decode("latin-1").lower()
+        if value and (lower in names or lower.startswith(prefixes)):
+            lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines)
+
+
+def request_head(
+    method: str,
+    path: str,
+    host: bytes,
+    fields: bytes,
+    signature: str,
+    length: int | None,
+    *,
+    has_body: bool,
+) -> bytes:
+    """The head of the request to the service; `length` None with a body means chunks."""
+    if not has_body:
+        framing = b"\r\n" if method == "GET" else b"content-length: 0\r\n\r\n"
+    elif length is None:
+        framing = b"transfer-encoding: chunked\r\n\r\n"
+    else:
+        framing = b"content-length: %d\r\n\r\n" % length
+    line = f"{method} {path} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")
+    return b"".join((line, b"host: ", host, b"\r\n", fields, signature.encode("utf-8"), framing))

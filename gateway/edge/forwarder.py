@@ -1,0 +1,119 @@
+"""Step 5: one request to the product's service, its body untouched.
+
+Refuses to send a body twice: only a body in memory is tried again, and only when a pooled
+connection turned out to be closed before any byte of an answer.
+"""
+
+import time
+from dataclasses import dataclass
+
+from gateway.edge.admitting import Admitted
+from gateway.edge.answer import Answer
+from gateway.edge.exchange import BodyBrokenError, Exchange
+from gateway.edge.forward import Signer, allowed_lines, request_head
+from gateway.edge.upstream import Connection, Upstream, Upstreams
+from gateway.errors import StaleConnection
+from gateway.products.product import Product
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """An answer that has begun, on a connection that is this request's until `release`."""
+
+    answer: Answer
+    connection: Connection
+
+    def release(self) -> None:
+        """Nobody reads on: an answer that is not whole ends its connection, and the work."""
+        if not self.answer.ended:
+            self.connection.close()
+
+
+class Forwarder:
+    """Sends requests to services; None of them is retried once it may have been begun."""
+
+    def __init__(self, upstreams: Upstreams, signer: Signer) -> None:
+        self._upstreams = upstreams
+        self._signer = signer
+
+    def deployed(self, product: Product) -> bool:
+        """Whether a service stands behind the product."""
+        return self._upstreams.get(product.service) is not None
+
+    async def forward(self, exchange: Exchange, admitted: Admitted) -> Forwarded:
+        """The service's answer from its head on.
+
+        Raises ServiceFault when there is none, BodyBrokenError when the client's body broke off.
+        """
+        upstream = self._upstreams.get(admitted.measured.product.service)
+        assert upstream is not None, "checked before admission"
+        head = self._head(exchange, admitted, upstream)
+        if admitted.measured.body is None:
+            return await self._stream(exchange, admitted, upstream, head)
+        request = _joined(head, admitted.measured.body)
+        product = admitted.measured.product
+        try:
+            return await _send(await upstream.connection(), request, product)
+        except StaleConnection:
+            return await _send(await upstream.connection(fresh=True), request, product)
+
+    def _head(self, exchange: Exchange, admitted: Admitted, upstream: Upstream) -> bytes:
+        measured, passage = admitted.measured, admitted.passage
+        path = upstream.base_path + measured.upstream_path
+        signature = self._signer.lines(
+            exchange.method,
+            path,
+            measured.body,
+            passage.request_id,
+            time.time_ns() // 1_000_000,
+            passage.subject,
+        )
+        length = exchange.content_length if measured.body is None else len(measured.body)
+        return request_head(
+            exchange.method,
+            path,
+            upstream.host_header,
+            allowed_lines(measured.product, exchange.raw_headers),
+            signature,
+            length,
+            has_body=exchange.has_body,
+        )
+
+    async def _stream(
+        self, exchange: Exchange, admitted: Admitted, upstream: Upstream, head: bytes
+    ) -> Forwarded:
+        measured = admitted.measured
+        product = measured.product
+        chunked = exchange.content_length is None
+        connection = await upstream.connection(fresh=True)
+        answer = connection.begin(head, product.deadline_ms, product.deadline_ms)
+        try:
+            size, piece = 0, measured.prefix or await exchange.next_chunk()
+            while piece:
+                size += len(piece)
+                if size > product.max_request_bytes:
+                    raise BodyBrokenError
+                framed = b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+                if not await connection.write(framed):
+                    break
+                piece = await exchange.next_chunk()
+            if chunked and not piece:
+                await connection.write(b"0\r\n\r\n")
+            return Forwarded(await answer, connection)
+        except BaseException:
+            connection.close()
+            raise
+
+
+async def _send(connection: Connection, request: bytes, product: Product) -> Forwarded:
+    head = connection.begin(request, product.first_byte_ms, product.deadline_ms)
+    try:
+        return Forwarded(await head, connection)
+    except BaseException:
+        # Also when the client leaves: the service sees the close and can stop its work.
+        connection.close()
+        raise
+
+
+def _joined(head: bytes, body: bytes) -> bytes:
+    return head + body if body else head

@@ -1,0 +1,55 @@
+"""Who asks: the key in the Authorization header, else the client's address.
+
+Refuses to say whether a key may still be used: status and balance are read at admission.
+"""
+
+from dataclasses import dataclass
+
+from gateway.admission.scripts import tag_of
+from gateway.edge import refusals
+from gateway.edge.address import Addresses
+from gateway.edge.authorization import extract_key
+from gateway.edge.exchange import Exchange
+from gateway.errors import Problem
+from gateway.keys.store import KeyStore
+from gateway.products.product import Family
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose limits and balance count. `text` is `k:<key id>` or `a:<address or IPv6 /64>`."""
+
+    text: str
+    tag: str
+    key_id: int | None
+
+
+class Identifier:
+    """Finds the subject of a request."""
+
+    def __init__(self, keys: KeyStore, addresses: Addresses) -> None:
+        self._keys = keys
+        self._addresses = addresses
+
+    async def subject(
+        self, exchange: Exchange, family: Family, *, needs_key: bool
+    ) -> Subject | Problem:
+        """The subject, or why it cannot be told; raises PostgresUnavailable on a cold key."""
+        header = exchange.headers.get("Authorization")
+        key = extract_key(header, family)
+        if isinstance(key, Problem):
+            return key
+        if key is None:
+            return refusals.missing_key() if needs_key else self.anonymous(exchange)
+        key_id = self._keys.known(key)
+        if key_id is None:
+            key_id = await self._keys.find(key)
+        if key_id is None:
+            return refusals.invalid_key()
+        text = f"k:{key_id}"
+        return Subject(text, tag_of(text), key_id)
+
+    def anonymous(self, exchange: Exchange) -> Subject:
+        """The subject of the client's address."""
+        text = "a:" + self._addresses.client(exchange.peer, exchange.headers)
+        return Subject(text, tag_of(text), None)

@@ -1,0 +1,66 @@
+"""The headers that go back to a client: the service's own, cleaned, and ours.
+
+Refuses hop-by-hop fields, internal ones, and whatever would let a service speak for the gateway.
+"""
+
+from typing import Final
+
+from gateway.edge.answer import Headers
+from gateway.edge.usage import dropped_by
+
+_DROPPED: Final = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"content-length",
+        b"server",
+        b"set-cookie",
+        b"alt-svc",
+        b"strict-transport-security",
+        b"retry-after",
+        b"x-usage-tokens",
+        b"x-usage-rule",
+        b"x-charge-rule",
+        b"x-request-id",
+        b"ratelimit",
+        b"ratelimit-policy",
+    )
+)
+_DROPPED_PREFIXES: Final = (b"x-ratelimit-", b"x-sluice-", b"access-control-")
+
+
+def service_lines(fields: Headers) -> bytes:
+    """The service's header lines that a client may see."""
+    lines = []
+    declared = frozenset(dropped_by(fields))
+    for name, value in fields:
+        if name in _DROPPED or name in declared or name.startswith(_DROPPED_PREFIXES):
+            continue
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines)
+
+
+def usage_lines(tokens: int, rule: str) -> bytes:
+    """What was charged, and by which rule."""
+    return b"x-usage-tokens: %d\r\nx-usage-rule: %b\r\n" % (tokens, rule.encode("ascii"))
+
+
+def cors_lines(origin: str | None) -> bytes:
+    """For a browser: the asking origin may read the answer and the headers that tell its price."""
+    if not origin or len(origin) > 300 or not origin.isprintable() or not origin.isascii():
+        return b""
+    return (
+        f"access-control-allow-origin: {origin}\r\nvary: Origin\r\n"
+        "access-control-allow-credentials: true\r\n"
+        "access-control-expose-headers: x-request-id, x-usage-tokens, x-usage-rule, ratelimit, "
+        "ratelimit-policy, retry-after, x-ratelimit-limit-requests, "
+        "x-ratelimit-remaining-requests, x-ratelimit-limit-tokens, "
+        "x-ratelimit-remaining-tokens\r\n"
+    ).encode("ascii")

@@ -1,0 +1,213 @@
+"""THE REQUEST PATH: route, identify, admit, forward, price, record; read this first.
+
+    1 route      host + method + path -> Route             memory
+    2 identify   key or address -> Subject                 memory; on a miss one PostgreSQL query
+    3 measure    body in memory if small -> Product, hold  pure
+    4 admit      all limits and the hold                   ONE Redis round trip
+    5 forward    to the product's service                  streamed beyond 1 MiB
+    6 relay      price, record, durable, last byte         relay.py and metering/
+
+Refuses to lose an admitted request: whatever happens after step 4, in whatever way this task ends,
+its passage is decided exactly once (`_finish`), without waiting for anything.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.edge import refusals
+from gateway.edge.admitting import Admitted, Admitter, Refused
+from gateway.edge.doors import Kind
+from gateway.edge.exchange import BodyBrokenError, Exchange
+from gateway.edge.forwarder import Forwarder
+from gateway.edge.hosts import Route, Router
+from gateway.edge.identify import Identifier
+from gateway.edge.measure import Measurer
+from gateway.edge.passing import cors_lines
+from gateway.edge.problems import render
+from gateway.edge.relay import Crossing, Relay
+from gateway.edge.request_ids import new_request_id
+from gateway.errors import (
+    AnswerBroken,
+    Fault,
+    PostgresUnavailable,
+    Problem,
+    RedisUnavailable,
+    ServiceTimeout,
+    ServiceUnreachable,
+    SpoolUnavailable,
+)
+from gateway.metering.meter import Meter, Passage, Verdict
+from gateway.metering.outcomes import Outcome
+from gateway.products.product import Family, Product
+from gateway.telemetry import Telemetry
+
+Door = Callable[[Exchange, Route, str], Awaitable[None]]
+
+_OUTCOME_OF = {
+    "SERVICE_REFUSED": Outcome.SERVICE_REFUSED,
+    "SERVICE_FAILED": Outcome.SERVICE_FAILED,
+    "SERVICE_UNAVAILABLE": Outcome.SERVICE_FAILED,
+    "SERVICE_TIMEOUT": Outcome.SERVICE_TIMEOUT,
+    "SERVICE_BROKE_OFF": Outcome.SERVICE_BROKE_OFF,
+    "SERVICE_DEGRADED": Outcome.GATEWAY_FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the pipeline is made of; built by the composition root."""
+
+    router: Router
+    identifier: Identifier
+    measurer: Measurer
+    admitter: Admitter
+    forwarder: Forwarder
+    relay: Relay
+    meter: Meter
+    doors: Mapping[Kind, Door]
+    telemetry: Telemetry
+
+
+class Pipeline:
+    """Handles one exchange after another; holds no state of any of them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request, whatever it is."""
+        request_id = new_request_id()
+        host = exchange.headers.get("Host", "")
+        route = self._parts.router.route(host, exchange.method, exchange.target)
+        if isinstance(route, Problem):
+            family = self._parts.router.family(host, exchange.target)
+            await self.refuse(exchange, route, family, request_id)
+        elif route.kind is Kind.PRODUCT:
+            await self._product(exchange, route, request_id)
+        else:
+            await self._other(exchange, route, request_id)
+
+    async def malformed(self, exchange: Exchange, why: str) -> None:
+        """Answer bytes that are no HTTP request."""
+        problem = refusals.malformed_http(why)
+        await self.refuse(exchange, problem, Family.API, new_request_id())
+
+    async def refuse(
+        self,
+        exchange: Exchange,
+        problem: Problem,
+        family: Family,
+        request_id: str,
+        lines: bytes = b"",
+    ) -> None:
+        """Tell a refusal in the envelope of the host; it costs nothing."""
+        status, headers, body = render(problem, family, request_id)
+        text = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        cors = cors_lines(exchange.headers.get("Origin"))
+        await exchange.send(status, text.encode("latin-1", "replace") + cors + lines, body)
+
+    async def _other(self, exchange: Exchange, route: Route, request_id: str) -> None:
+        try:
+            await self._parts.doors[route.kind](exchange, route, request_id)
+        except (PostgresUnavailable, RedisUnavailable):
+            await self.refuse(exchange, refusals.degraded(), route.family, request_id)
+
+    async def _product(self, exchange: Exchange, route: Route, request_id: str) -> None:
+        started_s = asyncio.get_running_loop().time()
+        try:
+            admitted = await self._admit(exchange, route, request_id, started_s)
+        except (RedisUnavailable, PostgresUnavailable) as fault:
+            self._parts.telemetry.degraded.labels(type(fault).__name__).inc()
+            admitted = Refused(refusals.degraded())
+        if isinstance(admitted, Refused):
+            problem = admitted.problem
+            self._parts.telemetry.refusals.labels(problem.code).inc()
+            await self.refuse(exchange, problem, route.family, request_id, admitted.lines)
+            return
+        passage = admitted.passage
+        try:
+            await self._cross(exchange, admitted)
+        finally:
+            self._finish(exchange, passage)
+
+    async def _admit(
+        self, exchange: Exchange, route: Route, request_id: str, started_s: float
+    ) -> Admitted | Refused:
+        """Steps 2 to 4; whatever refuses here wrote nothing and costs nothing."""
+        parts = self._parts
+        if not parts.meter.healthy:
+            return Refused(refusals.degraded())
+        subject = await parts.identifier.subject(exchange, route.family, needs_key=route.needs_key)
+        if isinstance(subject, Problem):
+            return Refused(subject)
+        measured = await parts.measurer.measure(exchange, route)
+        if isinstance(measured, Problem):
+            return Refused(measured)
+        product = measured.product
+        if subject.key_id is None and product.needs_key:
+            return Refused(refusals.missing_key())
+        if not parts.forwarder.deployed(product):
+            return Refused(refusals.not_deployed(product.name))
+        return await parts.admitter.admit(subject, measured, request_id, started_s)
+
+    async def _cross(self, exchange: Exchange, admitted: Admitted) -> None:
+        """Steps 5 and 6; a failure of the service is told, recorded, and costs nothing."""
+        parts, measured = self._parts, admitted.measured
+        product, passage = measured.product, admitted.passage
+        lines = admitted.lines + cors_lines(exchange.headers.get("Origin"))
+        try:
+            answer = await parts.forwarder.forward(exchange, admitted)
+            crossing = Crossing(exchange, passage, product, lines, measured)
+            try:
+                problem = await parts.relay.relay(crossing, answer.answer)
+            finally:
+                answer.release()
+        except Fault as fault:
+            problem = _told(fault, product)
+        except BodyBrokenError:
+            problem = None if exchange.gone else refusals.body_incomplete()
+            exchange.keep_alive = False
+        if problem is None:
+            return
+        if not passage.decided:
+            outcome = _OUTCOME_OF.get(problem.code, Outcome.CLIENT_BODY_FAILED)
+            await parts.meter.settle_failed(passage, Verdict(outcome, problem.status))
+        if exchange.started:
+            exchange.break_off()
+        else:
+            lines += b"x-usage-tokens: 0\r\n"
+            request_id = passage.request_id
+            await self.refuse(exchange, problem, product.family, request_id, lines)
+
+    def _finish(self, exchange: Exchange, passage: Passage) -> None:
+        """However the task ended: the passage is decided, and what was not delivered is free."""
+        meter = self._parts.meter
+        if not passage.decided:
+            meter.decide(passage, _left(exchange, passage))
+            meter.delivered(passage)
+        elif not passage.ended:
+            meter.undelivered(passage)
+
+
+def _left(exchange: Exchange, passage: Passage) -> Verdict:
+    """The client went away (or we failed): what was produced up to then, if anything was."""
+    if not exchange.gone:
+        return Verdict(Outcome.GATEWAY_FAILED, 500)
+    if not exchange.sent_bytes:
+        return Verdict(Outcome.CLIENT_LEFT_BEFORE, 499)
+    told = passage.produced_tokens()
+    return Verdict(Outcome.CLIENT_LEFT_MIDWAY, 499, told, told or 0, "produced")
+
+
+def _told(fault: Fault, product: Product) -> Problem:
+    """What the client is told of a broken dependency."""
+    if isinstance(fault, ServiceUnreachable):
+        return refusals.service_unreachable(product.name)
+    if isinstance(fault, ServiceTimeout):
+        return refusals.service_timeout(product.name, product.deadline_ms)
+    if isinstance(fault, AnswerBroken):
+        return refusals.service_broke_off(product.name)
+    if isinstance(fault, SpoolUnavailable | RedisUnavailable | PostgresUnavailable):
+        return refusals.degraded()
+    return refusals.service_broke_off(product.name)

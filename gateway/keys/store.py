@@ -1,0 +1,73 @@
+"""From a key's text to its id: a bounded cache in front of one query.
+
+Refuses to remember status, tier or balance: those are read where the request is admitted, so that
+a revocation is in force on every node at once. The cache holds HMACs, never keys.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from gateway.keys.format import check_key, key_hmac
+from gateway.ledger.book import Book
+
+_MAX_CACHED: Final = 200_000
+# An unknown key with a right checksum is a deleted database or an attack; both may ask again soon.
+_UNKNOWN_S: Final = 5.0
+_MAX_UNKNOWN: Final = 10_000
+
+
+class KeyStore:
+    """Finds keys; `pepper` is the secret of the HMAC, `prefix` what each key begins with."""
+
+    def __init__(self, book: Book, pepper: bytes, prefix: str) -> None:
+        self._book = book
+        self._pepper = pepper
+        self._prefix = prefix
+        self._known: dict[bytes, int] = {}
+        self._unknown: dict[bytes, float] = {}
+        self._asking: dict[bytes, asyncio.Task[int | None]] = {}
+
+    def hash(self, key: str) -> bytes:
+        """What stands for the key at rest."""
+        return key_hmac(self._pepper, key)
+
+    def known(self, key: str) -> int | None:
+        """The id of a key that was found before; no I/O."""
+        return self._known.get(key_hmac(self._pepper, key))
+
+    async def find(self, key: str) -> int | None:
+        """The id of the key, None when there is none; raises PostgresUnavailable."""
+        if not check_key(key, self._prefix):
+            return None
+        digest = key_hmac(self._pepper, key)
+        if self._unknown.get(digest, 0.0) > time.monotonic():
+            return None
+        task = self._asking.get(digest)
+        if task is None:
+            task = self._asking[digest] = asyncio.create_task(self._ask(digest))
+            task.add_done_callback(lambda _: self._asking.pop(digest, None))
+        # Shielded: the client that asked first may leave while others wait for the same key.
+        return await asyncio.shield(task)
+
+    async def _ask(self, digest: bytes) -> int | None:
+        row = await self._book.find_key(digest)
+        if row is None:
+            _bound(self._unknown, _MAX_UNKNOWN)
+            self._unknown[digest] = time.monotonic() + _UNKNOWN_S
+            return None
+        self.remember(digest, row.key_id)
+        return row.key_id
+
+    def remember(self, digest: bytes, key_id: int) -> None:
+        """Keep what was found or has just been minted."""
+        _bound(self._known, _MAX_CACHED)
+        self._known[digest] = key_id
+        self._unknown.pop(digest, None)
+
+
+def _bound(cache: dict[bytes, int] | dict[bytes, float], most: int) -> None:
+    if len(cache) >= most:
+        # The oldest tenth goes: dictionaries keep the order of insertion.
+        for digest in list(cache)[: most // 10]:
+            del cache[digest]

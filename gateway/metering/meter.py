@@ -1,0 +1,194 @@
+"""The end of every admitted request: one outcome, decided exactly once, and made durable.
+
+Refuses to wait: deciding is synchronous, so that a cancelled client task still accounts; only the
+future that it returns (durable) is awaited, by whoever still has a client to answer.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.admission.ask import Settlement
+from gateway.admission.gate import Gate
+from gateway.errors import RedisUnavailable, SpoolUnavailable
+from gateway.metering.event import CHARGE, VOID, Event
+from gateway.metering.numbers import AdmissionNumbers
+from gateway.metering.outcomes import WHO_PAYS, Outcome
+from gateway.metering.spool import Spool
+from gateway.telemetry import Telemetry
+
+
+class UsageSoFar(Protocol):
+    """What a stream has told of its usage up to now."""
+
+    def reading(self) -> Reading:
+        """The newest usage that was told."""
+
+
+class Reading(Protocol):
+    """`tokens` is None when nothing was told."""
+
+    @property
+    def tokens(self) -> int | None: ...
+
+
+@dataclass(slots=True)
+class Passage:
+    """One admitted request on its way: what is held for it, until it is `decided`.
+
+    `held_tpm` None: tokens per minute do not limit it. `key_id` None: anonymous. `ended`: the
+    client has its last byte, or it is settled that it never will.
+    """
+
+    request_id: str
+    product: str
+    subject: str
+    tag: str
+    key_id: int | None
+    admission_no: int
+    held_tokens: int
+    held_tpm: int | None
+    admitted_ms: int
+    started_s: float
+    decided: bool = False
+    ended: bool = False
+    cost_tokens: int = 0
+    told_tokens: int | None = None
+    seen: UsageSoFar | None = None
+
+    def produced_tokens(self) -> int | None:
+        """What the service has told of its usage up to now; None if nothing."""
+        told = self.seen.reading().tokens if self.seen is not None else None
+        return told if told is not None else self.told_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a request ended; `cost_tokens` is 0 unless the ending may charge."""
+
+    outcome: Outcome
+    http_status: int
+    reported_tokens: int | None = None
+    cost_tokens: int = 0
+    rule: str = "none"
+
+
+class Meter:
+    """Decides passages; owns the admission numbers of this instance."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        gate: Gate,
+        numbers: AdmissionNumbers,
+        telemetry: Telemetry,
+        instance: str,
+        now_s: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._gate = gate
+        self.numbers = numbers
+        self._telemetry = telemetry
+        self.instance = instance
+        self._now_s = now_s
+        self.refunds: list[tuple[int, str]] = []
+
+    @property
+    def healthy(self) -> bool:
+        """Whether outcomes can be made durable; nothing is admitted while they cannot."""
+        return self._spool.healthy
+
+    def decide(self, passage: Passage, verdict: Verdict) -> asyncio.Future[None]:
+        """Record the end of a request; the future is done when it is durable.
+
+        It raises SpoolUnavailable if the disk did not take it; then nothing is charged.
+        """
+        assert not passage.decided, "a request ends exactly once"
+        passage.decided = True
+        passage.cost_tokens = verdict.cost_tokens
+        ending = WHO_PAYS[verdict.outcome]
+        used = verdict.cost_tokens if verdict.cost_tokens else (verdict.reported_tokens or 0)
+        actual_tpm = used if ending.counts_tpm else 0
+        anonymous = passage.key_id is None
+        charged = ending.counts_tpm and not anonymous
+        event = Event(
+            passage.request_id,
+            CHARGE if charged else VOID,
+            passage.key_id,
+            passage.product,
+            verdict.cost_tokens,
+            verdict.reported_tokens,
+            passage.held_tokens,
+            (Outcome.NO_KEY if anonymous and ending.counts_tpm else verdict.outcome).value,
+            verdict.rule,
+            verdict.http_status,
+            passage.admission_no,
+            passage.admitted_ms,
+            time.time_ns() // 1_000_000,
+            self.instance,
+        )
+        settlement = self._settlement(passage, actual_tpm)
+        self._gate.decided(
+            passage.subject,
+            passage.tag,
+            passage.product,
+            passage.request_id,
+            settlement.actual_tpm,
+        )
+        self._telemetry.open_requests.dec()
+        self._telemetry.finished(
+            passage.product, event.outcome, verdict.cost_tokens, self._now_s() - passage.started_s
+        )
+        return self._spool.append(event.encode(), passage.admission_no, settlement)
+
+    async def settle_now(self, passage: Passage, verdict: Verdict) -> None:
+        """Decide, and wait until it is durable; raises SpoolUnavailable.
+
+        A service that reports more than was held is believed, so the window has to know before
+        the client can ask again.
+        """
+        used = verdict.reported_tokens or 0
+        durable = self.decide(passage, verdict)
+        counts = WHO_PAYS[verdict.outcome].counts_tpm
+        if counts and passage.held_tpm is not None and used > passage.held_tpm:
+            self._telemetry.usage_alarms.labels(passage.product, "above_hold").inc()
+            # Without Redis now, the correction rides along with the subject's next request.
+            with suppress(RedisUnavailable):
+                await self._gate.correct_now(
+                    passage.subject, passage.tag, passage.product, passage.request_id, used
+                )
+        await durable
+
+    async def settle_failed(self, passage: Passage, verdict: Verdict) -> None:
+        """Decide a void; the client is told of the failure even if the disk fails as well."""
+        with suppress(SpoolUnavailable):
+            await self.decide(passage, verdict)
+
+    def delivered(self, passage: Passage) -> None:
+        """The last byte was handed over to the client's connection."""
+        passage.ended = True
+        self._spool.delivered(passage.admission_no)
+
+    def undelivered(self, passage: Passage) -> None:
+        """It was decided, and the client will never get its last byte: give back what it cost."""
+        passage.ended = True
+        if passage.cost_tokens:
+            self.refunds.append((passage.admission_no, passage.request_id))
+        self._spool.delivered(passage.admission_no)
+
+    def take_refunds(self) -> list[str]:
+        """Request ids to refund whose outcome is posted; they are the caller's from now on."""
+        due = [each for number, each in self.refunds if self.numbers.is_posted(number)]
+        if due:
+            left = [pair for pair in self.refunds if not self.numbers.is_posted(pair[0])]
+            self.refunds[:] = left
+        return due
+
+    def _settlement(self, passage: Passage, used: int) -> Settlement:
+        actual_tpm = None if passage.held_tpm is None else used
+        return Settlement(
+            passage.subject, passage.tag, passage.product, passage.request_id, actual_tpm
+        )
