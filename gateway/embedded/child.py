@@ -59,13 +59,20 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; reaps it if not."""
-        return self.process.poll() is None
+        """Whether it still runs. Its end is also the end of what it left in its group."""
+        if self.process.returncode is not None:
+            return False
+        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return True
+        # Not reaped yet, so the number is still its own and cannot mean a stranger's group.
+        _kill_group(self.pid)
+        self.process.wait()
+        return False
 
     async def wait_dead(self) -> int:
         """Wait for the end; the exit code, negative for a signal. Any loop may wait, and often."""
-        if self.process.poll() is None:
-            await _readable(os.pidfd_open(self.process.pid))
+        while self.alive:
+            await _readable(os.pidfd_open(self.pid))
         return self.process.wait()
 
     async def stop(self) -> int:
@@ -83,7 +90,7 @@ class Child:
     def kill(self) -> None:
         """SIGKILL to the child and its process group, now."""
         if self.alive:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            _kill_group(self.pid)
 
 
 def spawn(spec: ChildSpec) -> Child:
@@ -129,6 +136,13 @@ def tool(name: str) -> str:
     if found is None:
         raise EmbeddedFault(f"no program {name} on PATH; install the package util-linux")
     return found
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def _open_log(path: Path | None) -> int | None:

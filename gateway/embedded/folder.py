@@ -5,17 +5,21 @@ so nothing has to be cleaned up after a kill -9.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
+import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from gateway.embedded.faults import FolderInUse
 
 # sun_path of Linux has 108 bytes, one of them the terminating zero.
 MAX_SOCKET_PATH_BYTES = 107
-_POLL_S = 0.01
+_POLL_S = 0.005
+_LAST_WORDS_BYTES = 4_096
 
 
 class OwnerLock:
@@ -62,8 +66,7 @@ async def lock_for_children(folder: Path, inside: Path, patience_s: float) -> in
     while not _try_lock(fd):
         waited_s = loop.time() - begun_s
         if waited_s > patience_s and not killed:
-            for pid in processes_in(inside):
-                _kill(pid)
+            kill_all(processes_in(inside))
             killed = True
         if waited_s > 2 * patience_s:
             os.close(fd)
@@ -85,6 +88,13 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
+def kill_all(pids: Iterable[int]) -> None:
+    """SIGKILL to each that still lives."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def socket_folder(home: Path, socket_name: str) -> Path:
     """`home` if the socket's path fits into 107 bytes, else a short private folder.
 
@@ -95,7 +105,7 @@ def socket_folder(home: Path, socket_name: str) -> Path:
     record = home / "socket-folder"
     if record.exists():
         recorded = Path(record.read_text(encoding="utf-8").strip())
-        if _private(recorded):
+        if _private(recorded, home.stat().st_uid):
             return recorded
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > MAX_SOCKET_PATH_BYTES - 40:
@@ -105,12 +115,26 @@ def socket_folder(home: Path, socket_name: str) -> Path:
     return made
 
 
-def _private(folder: Path) -> bool:
+def last_words(log: Path) -> str:
+    """What a server said last, and where it said it; for the sentence about its death."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _LAST_WORDS_BYTES))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        lines = []
+    grave = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    told = grave or [line for line in lines if line.strip()]
+    return f"{told[-1].strip() if told else 'it said nothing'} ({log})"
+
+
+def _private(folder: Path, owner: int) -> bool:
     try:
         status = folder.lstat()
     except OSError:
         return False
-    return folder.is_dir() and not folder.is_symlink() and status.st_mode & 0o077 == 0
+    return stat.S_ISDIR(status.st_mode) and status.st_mode & 0o077 == 0 and status.st_uid == owner
 
 
 def _open(path: Path) -> int:
@@ -123,10 +147,3 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

@@ -15,7 +15,14 @@ from urllib.parse import quote
 from gateway.embedded.binaries import postgres_folder
 from gateway.embedded.child import Child, ChildSpec, spawn
 from gateway.embedded.faults import EmbeddedFault, FolderInUse, ServerDied
-from gateway.embedded.folder import OwnerLock, lock_for_children, processes_in, socket_folder
+from gateway.embedded.folder import (
+    OwnerLock,
+    kill_all,
+    last_words,
+    lock_for_children,
+    processes_in,
+    socket_folder,
+)
 from gateway.embedded.way import Way, choose_way, record_way
 from gateway.embedded.wire import PostgresError, postgres_query
 
@@ -26,7 +33,9 @@ _POLL_S = 0.005
 # A cluster is made in 0.35 s on 2 cores; recovery after a kill replays at most one checkpoint.
 _INITDB_S = 60.0
 _READY_S = 120.0
-_ORPHANS_S = 5.0
+_ORPHANS_S = 3.0
+# Still starting or recovering; the template is in use for a moment by its own maintenance.
+_NOT_YET = ("57P03", "55006")
 _LOG_BYTES = 8 * 1_024 * 1_024
 
 _OPTIONS = {
@@ -53,6 +62,8 @@ def _silent(_: str) -> None:
 
 class PostgresServer:
     """PostgreSQL in `data_dir`/postgres, with the database "sluice"."""
+
+    name = "postgresql"
 
     def __init__(self, data_dir: Path, *, log: Callable[[str], None] = _silent) -> None:
         self.folder = data_dir.absolute() / "postgres"
@@ -103,9 +114,15 @@ class PostgresServer:
 
     async def stop(self) -> None:
         """Fast shutdown within a bound; gives the folder back. Harmless when not started."""
-        if self._child is not None:
-            await self._child.stop()
+        if self._child is not None and await self._child.stop() != 0:
+            # A killed postmaster leaves backends, each in a session of its own, for a moment.
+            kill_all(processes_in(self._cluster))
         self._owner.release()
+
+    def kill(self) -> None:
+        """End it now: immediate shutdown, recovery at the next start."""
+        if self._child is not None and self._child.alive:
+            self._child.process.send_signal(signal.SIGQUIT)
 
     async def wait_dead(self) -> int:
         """Wait until the postmaster has ended; its exit code."""
@@ -138,7 +155,7 @@ class PostgresServer:
         finally:
             child.kill()
         if code != 0:
-            raise EmbeddedFault(f"initdb ended with {code}; see {self.folder / 'log'}")
+            raise EmbeddedFault(f"initdb ended with {code}: {last_words(self.folder / 'log')}")
         record_way(self.folder, way)
         unfinished.rename(self._cluster)
 
@@ -162,19 +179,32 @@ class PostgresServer:
             log.rename(self.folder / "log.old")
 
     async def _answer(self, child: Child) -> None:
-        sql = f"SELECT count(*) FROM pg_database WHERE datname = '{_DATABASE}'"  # noqa: S608
-        async with asyncio.timeout(_READY_S):
-            while True:
-                try:
-                    rows = await postgres_query(self.socket, "postgres", sql)
-                    break
-                except (OSError, PostgresError):
+        log = self.folder / "log"
+        try:
+            async with asyncio.timeout(_READY_S):
+                while not await self._has_database():
                     if not child.alive:
-                        log = self.folder / "log"
-                        raise ServerDied(f"postgresql ended at its start; see {log}") from None
+                        code = await child.wait_dead()
+                        text = f"postgresql ended with {code} at its start: {last_words(log)}"
+                        raise ServerDied(text)
                     await asyncio.sleep(_POLL_S)
-            if rows == [("0",)]:
+        except TimeoutError:
+            text = f"postgresql does not answer after {_READY_S:.0f} s: {last_words(log)}"
+            raise ServerDied(text) from None
+
+    async def _has_database(self) -> bool:
+        """Whether the server answers and has our database; makes it when it is missing."""
+        sql = f"SELECT 1 FROM pg_database WHERE datname = '{_DATABASE}'"  # noqa: S608
+        try:
+            if not await postgres_query(self.socket, "postgres", sql):
                 await postgres_query(self.socket, "postgres", f"CREATE DATABASE {_DATABASE}")
+        except OSError:
+            return False
+        except PostgresError as error:
+            if error.code not in _NOT_YET:
+                raise ServerDied(f"postgresql refuses to serve: {error}") from error
+            return False
+        return True
 
     def _spec(self, way: Way, lock: int) -> ChildSpec:
         options = _OPTIONS | {"unix_socket_directories": str(self.socket.parent)}

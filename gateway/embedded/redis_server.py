@@ -13,11 +13,12 @@ from urllib.parse import quote
 from gateway.embedded.binaries import redis_binary
 from gateway.embedded.child import Child, ChildSpec, spawn
 from gateway.embedded.faults import ServerDied
-from gateway.embedded.folder import OwnerLock, lock_for_children, socket_folder
+from gateway.embedded.folder import OwnerLock, last_words, lock_for_children, socket_folder
 from gateway.embedded.wire import redis_ping
 
 _SOCKET = "redis.sock"
 _READY_S = 10.0
+_POLL_S = 0.005
 _ORPHANS_S = 3.0
 
 
@@ -27,6 +28,8 @@ def _silent(_: str) -> None:
 
 class RedisServer:
     """Redis in `data_dir`/redis, listening on a unix socket, and on `port` if that is not 0."""
+
+    name = "redis"
 
     def __init__(
         self,
@@ -83,6 +86,11 @@ class RedisServer:
             await self._child.stop()
         self._owner.release()
 
+    def kill(self) -> None:
+        """End it now."""
+        if self._child is not None:
+            self._child.kill()
+
     async def wait_dead(self) -> int:
         """Wait until the server has ended; its exit code."""
         return await self._running().wait_dead()
@@ -92,11 +100,16 @@ class RedisServer:
         return self._child
 
     async def _answer(self, child: Child) -> None:
-        async with asyncio.timeout(_READY_S):
-            while not await redis_ping(self.socket):
-                if not child.alive:
-                    raise ServerDied(f"redis ended at its start; see {self.folder / 'log'}")
-                await asyncio.sleep(0.005)
+        log = self.folder / "log"
+        try:
+            async with asyncio.timeout(_READY_S):
+                while not await redis_ping(self.socket):
+                    if not child.alive:
+                        raise ServerDied(f"redis ended at its start: {last_words(log)}")
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            text = f"redis does not answer after {_READY_S:.0f} s: {last_words(log)}"
+            raise ServerDied(text) from None
 
     def _spec(self, lock: int) -> ChildSpec:
         options = {

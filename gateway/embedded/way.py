@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gateway.embedded.child import tool
+from gateway.embedded.binaries import postgres_folder
 from gateway.embedded.faults import EmbeddedFault
 
 Name = Literal["plain", "namespace", "setpriv"]
@@ -32,22 +32,23 @@ class Way:
     owner: tuple[int, int] | None = None
 
 
-def possible_ways() -> list[Way]:
-    """The ways that work for us on this machine, best first."""
+def possible_ways(folder: Path) -> list[Way]:
+    """The ways in which we can run a server whose files are below `folder`, best first."""
     if os.geteuid() != 0:
         return [Way("plain", ())]
-    return [way for way in (_namespace(), _setpriv(_NOBODY, _NOBODY)) if _works(way)]
+    return [way for way in (_namespace(), _setpriv(_NOBODY, _NOBODY)) if _works(way, folder)]
 
 
 def choose_way(folder: Path) -> Way:
     """The recorded way of `folder`, else the best possible; raises EmbeddedFault with advice."""
     recorded = _recorded(folder)
     if recorded is None:
-        ways = possible_ways()
+        ways = possible_ways(folder)
         if not ways:
             raise EmbeddedFault(
                 "PostgreSQL refuses to run as root, and neither `unshare --user` nor `setpriv "
-                "--reuid` works here: start as an ordinary user, or set SLUICE_DATABASE_URL"
+                f"--reuid` lets it run below {folder}: start as an ordinary user, or set "
+                "SLUICE_DATABASE_URL"
             )
         return ways[0]
     status = (folder / "cluster").stat()
@@ -62,7 +63,7 @@ def choose_way(folder: Path) -> Way:
         way = _namespace()
     else:
         way = _setpriv(status.st_uid, status.st_gid)
-    if not _works(way):
+    if not _works(way, folder):
         raise EmbeddedFault(
             f"{folder} was made with {way.before[0]}, which no longer works for root here"
         )
@@ -84,19 +85,26 @@ def _recorded(folder: Path) -> str | None:
 
 def _namespace() -> Way:
     who = (f"--map-user={_NOBODY}", f"--map-group={_NOBODY}")
-    return Way("namespace", (tool("unshare"), "--user", *who, "--"))
+    return Way("namespace", ("unshare", "--user", *who, "--"))
 
 
 def _setpriv(uid: int, gid: int) -> Way:
     who = (f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
-    return Way("setpriv", (tool("setpriv"), *who, "--"), owner=(uid, gid))
+    return Way("setpriv", ("setpriv", *who, "--"), owner=(uid, gid))
 
 
-def _works(way: Way) -> bool:
-    command = [*way.before, "true"]
+def _works(way: Way, folder: Path) -> bool:
+    # The binary must be reachable for the other user, and the folders above the files as well.
+    check = '"$0" --version && cd "$1"'
+    server = str(postgres_folder() / "postgres")
+    command = [*way.before, "/bin/sh", "-c", check, server, str(folder.parent)]
     try:
         tried = subprocess.run(  # noqa: S603 - our own argv
-            command, capture_output=True, timeout=_TRY_S, check=False
+            command,
+            capture_output=True,
+            timeout=_TRY_S,
+            check=False,
+            env={"PATH": os.defpath},
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
