@@ -26,7 +26,7 @@ class Section:
         self.name = name
         self.mistakes = mistakes
         self._table = table
-        self._known: list[str] = []
+        self._known: dict[str, None] = {}
 
     def wrong(self, field: str, sentence: str) -> None:
         """Note a mistake in a field."""
@@ -34,7 +34,7 @@ class Section:
 
     def given(self, field: str) -> Any:
         """The raw value, None if the file does not give it."""
-        self._known.append(field)
+        self._known[field] = None
         return self._table.get(field)
 
     def integer(self, field: str, low: int, high: int, default: int | None = None) -> int:
