@@ -87,7 +87,12 @@ class Postgres:
         self._pool_size = pool_size
         self._connect_deadline_ms = connect_deadline_ms
         self._command_deadline_ms = command_deadline_ms
-        self._session = {"application_name": application_name, "timezone": "UTC"}
+        self._session = {
+            "application_name": application_name,
+            "timezone": "UTC",
+            # The server notices within this time that a line was cut and ends its statement.
+            "client_connection_check_interval": "500",
+        }
         if role is not None:
             self._session["role"] = role
         self._pool: asyncpg.Pool[Row] | None = None
@@ -146,15 +151,14 @@ class Postgres:
                 raise PostgresUnavailable("closed")
             if self._pool is None:
                 # min_size 0: creating the pool opens nothing, so it works while PostgreSQL is
-                # down. The server's own statement limit ends what a cut line left running.
+                # down.
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
                     min_size=0,
                     max_size=self._pool_size,
                     timeout=self._connect_deadline_ms / 1_000,
                     ssl=None if _wants_tls(self._dsn) else False,
-                    server_settings=self._session
-                    | {"statement_timeout": str(self._command_deadline_ms * 4)},
+                    server_settings=self._session,
                     reset=_keep_session,
                 )
             return self._pool

@@ -82,8 +82,9 @@ select t.ref, t.tokens, o.from_trial, o.from_paid, o.key_id, t.credit_key
 from transfer t left join outcome o on o.request_id = split_part(t.ref, '/', 1)::uuid
     and o.month = outcome_month(split_part(t.ref, '/', 1)::uuid)
 where t.kind = 'undelivered' and t.posted_at >= $1::timestamptz
-    and (t.tokens, t.debit_account) not in (
-        select o.from_trial, 'revenue_trial' union all select o.from_paid, 'revenue_paid')
+    and (t.tokens, t.debit_account) is distinct from (
+        case split_part(t.ref, '/', 2) when 'trial' then o.from_trial when 'paid' then o.from_paid
+        end, 'revenue_' || split_part(t.ref, '/', 2))
 
 -- usage_is_outcomes: the daily usage that a customer sees is what was charged, less what was given back
 select key_id, day::text, product, u.requests, x.requests as requests_found,
