@@ -45,6 +45,7 @@ KEYS: Final = (
     # Stripe signs what it sends; it has no key of ours.
     Door("POST", "/v1/billing/webhook", Kind.CONTROL, "billing.webhook"),
 )
+# On every host but that of search, where each of these is a query.
 PROBES: Final = (
     Door("GET", "/health", Kind.PROBE, "health"),
     Door("HEAD", "/health", Kind.PROBE, "health"),
@@ -65,18 +66,15 @@ API: Final = (
     *KEYS,
     *CLASSIFIERS,
     *MODELS,
-    *PROBES,
     Door("GET", "/", Kind.PROBE, "health"),
     Door("HEAD", "/", Kind.PROBE, "health"),
 )
 DEEPSEARCH: Final = (
     Door("GET", "/v1/models", Kind.FORWARD, "models", "deepsearch"),
     Door("GET", "/v1/models/{}", Kind.FORWARD, "models", "deepsearch"),
-    *PROBES,
     Door("GET", "/ping", Kind.PROBE, "ping"),
     Door("GET", "/", Kind.PROBE, "health"),
 )
-SEGMENT: Final = (*PROBES,)
 # The dashboard calls that published clients make (wire contract 9).
 DASH: Final = (
     Door("POST", "/api/v1/api_key", Kind.CONTROL, "dash.mint"),
@@ -87,7 +85,6 @@ DASH: Final = (
     Door("GET", "/api/v1/product", Kind.CONTROL, "dash.products"),
     Door("GET", "/api/v1/models", Kind.CONTROL, "dash.models"),
     Door("POST", "/api/v1/checkout_session", Kind.CONTROL, "dash.checkout", needs_key=True),
-    *PROBES,
     Door("GET", "/", Kind.WEB, "web"),
 )
-BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS, *PROBES, Door("GET", "/", Kind.WEB, "web"))
+BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS, Door("GET", "/", Kind.WEB, "web"))

@@ -13,7 +13,7 @@ from gateway.edge import doors
 from gateway.edge.doors import Door, Kind
 from gateway.edge.refusals import malformed_http, method_not_allowed, unknown_path
 from gateway.errors import Problem
-from gateway.products.product import Catalogue, Family, Product
+from gateway.products.product import Catalogue, Counting, Family, Product
 
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SLASHES: Final = re.compile(r"//+")
@@ -229,7 +229,8 @@ def _houses(catalogue: Catalogue) -> dict[str, _House]:
         if label in houses:
             _hang(houses[label], offered)
     for house in houses.values():
-        if house.rest is not None or not house.exact:
+        # Whoever searches for the word "health" shall find it; no web page is called that.
+        if house.rest is None or house.rest.counting is not Counting.SEARCH:
             _hang(house, doors.PROBES)
     # The name under which older clients know the dashboard.
     houses["embeddings-dashboard-api"] = houses["dash"]

@@ -173,7 +173,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_mistake_in_an_operators_file_names_the_setting(tmp_path: Path) -> None:
     path = tmp_path / "products.toml"
     path.write_text("[embeddings]\nkey = { rpm = 0 }\n", encoding="utf-8")
-    with pytest.raises(ConfigurationFault, match="SLUICE_PRODUCTS: embeddings.key.rpm must be"):
+    with pytest.raises(ConfigurationFault, match=r"SLUICE_PRODUCTS: embeddings\.key\.rpm must be"):
         load_catalogue(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationFault, match="SLUICE_PRODUCTS"):

@@ -120,8 +120,10 @@ def test_own_count_of_anything_is_none_or_a_number(name: str, body: bytes) -> No
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["text", "a"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "a"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

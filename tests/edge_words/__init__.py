@@ -1,0 +1,1 @@
+"""Tests of routes, refusals, addresses and the other words of the edge."""
