@@ -4,6 +4,7 @@ It refuses to hold the interpreter's lock for long: rs_bpe keeps it while it wor
 a long text goes through in slices that end where the vocabulary's own pattern would split anyway.
 """
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from typing import Final, Protocol
 from unicodedata import category
@@ -19,7 +20,18 @@ SLICE_CHARACTERS: Final = 65_536
 LOOK_BACK_CHARACTERS: Final = 4096
 
 
+Piece = tuple[str, list[int]]
+# What stands for a character of which the end was cut off.
+CUT_CHARACTER: Final = "\ufffd"
+
+
+class _Bytes(Protocol):
+    def decode_tokens(self, tokens: list[int]) -> bytes: ...
+
+
 class _Vocabulary(Protocol):
+    def bpe(self) -> _Bytes: ...
+
     def count(self, text: str) -> int: ...
 
     def encode(self, text: str) -> list[int]: ...
@@ -35,6 +47,7 @@ class Tokenizer:
             raise ValueError(f"no tokenizer {name!r}; available: {', '.join(AVAILABLE)}")
         self.name = name
         self._vocabulary: _Vocabulary = getattr(openai, name)()
+        self._bytes = self._vocabulary.bpe()
 
     def count(self, text: str) -> int:
         """Tokens of `text`; a lone surrogate counts as the replacement character."""
@@ -47,6 +60,29 @@ class Tokenizer:
     def decode(self, tokens: list[int]) -> str | None:
         """The text of `tokens`, or None if they begin or end within a character."""
         return self._vocabulary.decode(tokens)
+
+    def to_bytes(self, tokens: list[int]) -> bytes:
+        """The bytes of `tokens`, which may begin and end within a character."""
+        return self._bytes.decode_tokens(tokens)
+
+    def pieces(self, tokens: list[int]) -> list[Piece]:
+        """Text and ids, one entry per token; a character spread over several tokens is one entry.
+
+        An incomplete character at either end stands as the replacement character.
+        """
+        decoder = getincrementaldecoder("utf-8")(errors="replace")
+        to_bytes = self._bytes.decode_tokens
+        found: list[Piece] = []
+        text, ids = "", list[int]()
+        for token in tokens:
+            ids.append(token)
+            text += decoder.decode(to_bytes([token]))
+            if not decoder.getstate()[0]:
+                found.append((text, ids))
+                text, ids = "", []
+        if ids:
+            found.append((text + CUT_CHARACTER, ids))
+        return found
 
 
 def sound(text: str) -> str:
