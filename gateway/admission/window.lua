@@ -100,6 +100,8 @@ end
 -- Count `cost` at the window's time; the number of the entry that has it.
 local function record(w, cost, d)
   local key, now = w.key, w.now
+  -- The offset is kept from here on.
+  w.clock = now
   if not w.alive then
     if w.exists then redis.call('DEL', key) end
     local n = math.floor(now / d)
