@@ -136,11 +136,11 @@ local function amend(key, n, delta)
   if n < head or n > tail then return end
   if n == tail then
     local count = math.max(0, tonumber(r[4]) + delta)
-    redis.call('HSET', key, 's', tonumber(r[1]) + count - tonumber(r[4]), 'c', count)
+    redis.call('HSET', key, 's', tonumber(r[1]) + (count - tonumber(r[4])), 'c', count)
   else
     local before = tonumber(string.sub(r[5], 1, -9))
     local count = math.max(0, before + delta)
-    redis.call('HSET', key, 's', tonumber(r[1]) + count - before,
+    redis.call('HSET', key, 's', tonumber(r[1]) + (count - before),
       field, string.format('%.0f', count) .. string.sub(r[5], -8))
   end
 end

@@ -57,8 +57,9 @@ def test_never_more_than_the_limit_in_any_window(
 ) -> None:
     """Weighted costs, refunds, and a clock that steps back; costs count as they are in the end."""
     window, log = Window(WINDOW_US // buckets), PlainLog()
-    true_us, skew_us, places = START_US, 0, []
-    for step_us, cost, back_us, correction in events:
+    true_us, skew_us = START_US, 0
+    places: list[int] = []
+    for step_us, wanted, back_us, correction in events:
         true_us += step_us
         skew_us -= back_us
         if correction is not None and places:
@@ -67,7 +68,7 @@ def test_never_more_than_the_limit_in_any_window(
             window.amend(places[which], less - log.admitted[which][1])
             log.admitted[which][1] = less
         view = window.look(true_us + skew_us)
-        cost = min(cost, limit)
+        cost = min(wanted, limit)
         if window.wait_us(view, cost, limit) == 0:
             places.append(window.record(view, cost))
             log.admitted.append([true_us, cost])
@@ -83,10 +84,10 @@ def test_refuses_only_what_a_slightly_longer_window_refuses(
     """The price of sharing entries: an admission counts for less than d longer than 60 s."""
     span_us = WINDOW_US // buckets
     window, log, now_us = Window(span_us), PlainLog(), START_US
-    for step_us, cost, _, _ in events:
+    for step_us, wanted, _, _ in events:
         now_us += step_us
         view = window.look(now_us)
-        cost = min(cost, limit)
+        cost = min(wanted, limit)
         if window.wait_us(view, cost, limit) == 0:
             assert log.used(now_us - WINDOW_US) + cost <= limit
             window.record(view, cost)
@@ -103,10 +104,10 @@ def test_waiting_is_exact_to_the_millisecond(
 ) -> None:
     """Also right after the clock stepped back: the wait is what the client has to wait."""
     window, true_us, skew_us = Window(WINDOW_US // buckets), START_US, 0
-    for step_us, cost, back_us, _ in events:
+    for step_us, wanted, back_us, _ in events:
         true_us += step_us
         skew_us -= back_us
-        cost = min(cost, limit)
+        cost = min(wanted, limit)
         wait_us = window.wait_us(window.look(true_us + skew_us), cost, limit)
         if wait_us > 0:
             wait_ms = -(-wait_us // US_PER_MS)
