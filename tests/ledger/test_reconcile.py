@@ -37,8 +37,9 @@ FAULTS = [
     ("drained_instances_are_silent", "update instance set drained = true, complete_below = 3"),
     (
         "grants_are_unique",
-        'insert into transfer select (jsonb_populate_record(t, \'{"transfer_id": 900,'
-        ' "ref": "again", "credit_seq": 90}\')).* from transfer t where kind = \'grant\'',
+        "insert into transfer overriding system value select (jsonb_populate_record(t,"
+        ' \'{"transfer_id": 900, "ref": "again", "credit_seq": 90}\')).*'
+        " from transfer t where kind = 'grant'",
     ),
     ("given_back_was_taken", "update transfer set tokens = 1 where kind = 'undelivered'"),
     ("given_back_was_taken", "delete from outcome where seq = 2"),
