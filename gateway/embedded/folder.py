@@ -98,10 +98,12 @@ def kill_all(pids: Iterable[int]) -> None:
 def socket_folder(home: Path, socket_name: str) -> Path:
     """`home` if the socket's path fits into 107 bytes, else a short private folder.
 
-    The short folder is recorded in `home`, so that the next start uses the same.
+    The short folder is recorded in `home`, which is made if need be, so that the next start uses
+    the same.
     """
     if len(os.fsencode(home / socket_name)) <= MAX_SOCKET_PATH_BYTES:
         return home
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     record = home / "socket-folder"
     if record.exists():
         recorded = Path(record.read_text(encoding="utf-8").strip())

@@ -76,12 +76,16 @@ class Process:
 
 
 class Supervisor:
-    """Runs groups of services; make it, `add` groups in order, and `stop` in a `finally`."""
+    """Runs groups of services; make it, `add` groups in order, and `stop` in a `finally`.
+
+    `deaths` counts what ended without being asked to.
+    """
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
         self._groups: list[tuple[Service, ...]] = []
         self._keepers: set[asyncio.Task[None]] = set()
+        self.deaths = 0
 
     async def add(self, *services: Service) -> None:
         """Start these together; returns when all are ready and watched.
@@ -120,6 +124,7 @@ class Supervisor:
         while True:
             begun_s = loop.time()
             code = await service.wait_dead()
+            self.deaths += 1
             if loop.time() - begun_s > _FORGIVEN_AFTER_S:
                 pause_s = _FIRST_PAUSE_S
             self._log(f"{service.name} ended ({_in_words(code)}), starting it again")

@@ -1,0 +1,71 @@
+"""`sluice doctor`: can it run here? One line per check, and for each wrong one what to do.
+
+Refuses to change anything, and to stop at the first thing that is wrong.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from gateway.commands.examine_machine import examine_machine
+from gateway.commands.examine_servers import examine_postgres, examine_redis
+from gateway.commands.finding import Finding, fine, wrong
+from gateway.commands.terminal import say
+from gateway.errors import ConfigurationFault
+from gateway.products.builtin import load_catalogue
+from gateway.settings import PREFIX, SERVICES, Settings, knobs, load_settings
+
+HELP = "check this machine and external servers; say in one line each what is wrong"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--settings."""
+    parser.add_argument(
+        "--settings", action="store_true", help="list every setting with its default, and stop"
+    )
+    parser.epilog = "Exit code 0 when everything is ok, else 1."
+
+
+def execute(environ: Mapping[str, str], arguments: argparse.Namespace) -> int:
+    """Print the findings (or the settings); 0 if all are ok, else 1."""
+    if arguments.settings:
+        say("\n".join(_settings_lines()))
+        return 0
+    everything_ok = True
+    for finding in _examine(environ):
+        say(str(finding))
+        everything_ok = everything_ok and finding.ok
+    return 0 if everything_ok else 1
+
+
+def _examine(environ: Mapping[str, str]) -> Iterable[Finding]:
+    try:
+        settings = load_settings(environ)
+    except ConfigurationFault as fault:
+        yield from (wrong("settings", mistake) for mistake in fault.mistakes)
+        return
+    yield fine("settings", "valid")
+    yield _catalogue(settings)
+    yield from examine_machine(settings)
+    if settings.database_url is not None:
+        yield from asyncio.run(examine_postgres(settings))
+    if settings.redis_url is not None:
+        yield from asyncio.run(examine_redis(settings))
+
+
+def _catalogue(settings: Settings) -> Finding:
+    try:
+        catalogue = load_catalogue(settings.products)
+    except ConfigurationFault as fault:
+        return wrong("products", "; ".join(fault.mistakes))
+    return fine("products", f"{len(catalogue.products)} in the catalogue")
+
+
+def _settings_lines() -> Iterable[str]:
+    for knob in knobs():
+        default = "none" if knob.default in (None, ()) else knob.default
+        yield f"{PREFIX}{knob.name:<22} {default!s:<12} {knob.text}"
+    for service in SERVICES:
+        name = f"SERVICE_{service.upper()}_URL"
+        yield f"{PREFIX}{name:<22} {'none':<12} where {service} is served"
+    yield f"{PREFIX}{'CONFIG':<22} {'none':<12} a TOML file with settings; the environment wins"

@@ -1,0 +1,50 @@
+"""Who lives in `sluice up` besides the two servers: services, gateway workers, the worker.
+
+Refuses to hand a secret over in an argument: those are for everybody to read.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.embedded.child import ChildSpec
+from gateway.embedded.supervisor import Process
+from gateway.settings import PREFIX, Settings
+
+# Services that exist; the other products answer 503 until their service does.
+SERVICES = ("reader", "segmenter")
+# Beyond the time that a worker takes to drain: its spool flushed, its connections closed.
+_MARGIN_S = 5.0
+
+
+def services(settings: Settings, sockets: Mapping[str, Path]) -> list[Process]:
+    """The internal services, each on its socket."""
+    return [
+        _python(settings, name, ["-m", f"services.{name}", "--listen", f"unix:{socket}"])
+        for name, socket in sockets.items()
+    ]
+
+
+def worker(settings: Settings) -> Process:
+    """What ships, reaps and reconciles."""
+    return _python(settings, "worker", ["-m", "gateway", "worker"])
+
+
+def gateways(settings: Settings) -> list[Process]:
+    """The processes that share the public port."""
+    return [
+        _python(settings, f"gateway {n}", ["-m", "gateway", "serve", "--child", str(n)])
+        for n in range(settings.workers)
+    ]
+
+
+def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, str]:
+    """Our environment with these settings in it, named without the prefix."""
+    ours = {PREFIX + name: value for name, value in overrides.items()}
+    return {**settings.environ, **ours, "PROMETHEUS_MULTIPROC_DIR": overrides["METRICS_DIR"]}
+
+
+def _python(settings: Settings, name: str, words: list[str]) -> Process:
+    grace_s = settings.drain_ms / 1_000 + _MARGIN_S
+    spec = ChildSpec(name, [sys.executable, *words], settings.environ, grace_s=grace_s)
+    return Process(spec)

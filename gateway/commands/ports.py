@@ -1,0 +1,45 @@
+"""Ports of this machine: whether one is free, and which one to take when any will do.
+
+Refuses the range from which Linux takes outgoing connections' ports: a listener there would
+collide with them now and then.
+"""
+
+import errno
+import random
+import socket
+
+# Below net.ipv4.ip_local_port_range, which begins at 32768; above what people use by hand.
+_FIRST, _BEYOND = 20_000, 32_000
+
+
+def why_not(host: str, port: int) -> str | None:
+    """What keeps us from listening there, as one sentence; None if nothing does."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Without SO_REUSEPORT: a listener that shares its port is in our way as well.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return _sentence(host, port, error)
+    return None
+
+
+def any_free(host: str, *, preferred: int = 0) -> int:
+    """A free port: `preferred` if it suits, else a random one outside the outgoing range."""
+    tries = [preferred] if 0 < preferred < _BEYOND else []
+    tries += random.sample(range(_FIRST, _BEYOND), 50)
+    for port in tries:
+        if why_not(host, port) is None:
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port on {host} between {_FIRST} and {_BEYOND}")
+
+
+def _sentence(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is already in use"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs root, or the capability CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine"
+    return f"cannot listen on {host} port {port}: {error.strerror}"

@@ -1,0 +1,240 @@
+"""`sluice up`: embedded servers, services, gateway and worker in one terminal, until Ctrl-C.
+
+1. Check the ports and take the data folder; one sentence and exit code 2 if either is taken.
+2. Start PostgreSQL and Redis (unless external) and, meanwhile, the services.
+3. Migrate, then start the worker, the operations listener and the gateway processes.
+4. Wait until /health answers 200; print addresses, a fresh key, three commands.
+5. SIGINT or SIGTERM: stop in reverse order, exit code 0; a second one does not wait any more.
+
+Refuses to leave a process behind, whatever ends it. What dies meanwhile is started again.
+"""
+
+import argparse
+import asyncio
+import shutil
+import signal
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from gateway import app
+from gateway.commands import household, ports, welcome
+from gateway.commands.demo_page import DemoPage
+from gateway.commands.migrate import bring_up_to_date
+from gateway.commands.secret_files import keep_secret
+from gateway.commands.small_http import ask
+from gateway.commands.terminal import complain, say
+from gateway.control.ops import operations
+from gateway.embedded.faults import FolderInUse, ServerDied
+from gateway.embedded.folder import OwnerLock, socket_folder
+from gateway.embedded.postgres_server import PostgresServer
+from gateway.embedded.redis_server import RedisServer
+from gateway.embedded.supervisor import Supervisor
+from gateway.errors import Fault
+from gateway.settings import Settings, load_settings
+
+HELP = "run everything in the foreground: embedded servers, services, gateway, worker"
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not listened on
+_READY_S = 60.0
+_POLL_S = 0.05
+# One death may be bad luck (a killed process at a start); more is a mistake that will not heal.
+_DEATHS_TOO_MANY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is going to run; `settings` are those of the children, with every address filled in."""
+
+    settings: Settings
+    postgres: PostgresServer | None
+    redis: RedisServer | None
+    sockets: Mapping[str, Path]
+    demo: DemoPage
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None: everything is a setting."""
+    parser.epilog = "Settings are environment variables; `sluice doctor --settings` lists them."
+
+
+def execute(settings: Settings, _: argparse.Namespace) -> int:
+    """Run until a signal; 0 after one, 2 when something else is in the way, 1 after a fault."""
+    for name, host, port in (
+        ("SLUICE_PORT", settings.bind, settings.port),
+        ("SLUICE_OPS_PORT", settings.ops_bind, settings.ops_port),
+    ):
+        reason = ports.why_not(host, port) if port else None
+        if reason is not None:
+            complain(f"{reason}: stop what uses it, or set {name} to another port")
+            return 2
+    owner = OwnerLock(settings.data_dir)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner.take()
+    except FolderInUse as fault:
+        complain(str(fault))
+        return 2
+    except OSError as error:
+        complain(f"SLUICE_DATA_DIR {settings.data_dir} cannot be used: {error.strerror}")
+        return 2
+    try:
+        return asyncio.run(_run(settings))
+    finally:
+        owner.release()
+
+
+async def _run(settings: Settings) -> int:
+    stop = asyncio.Event()
+    supervisor = Supervisor(complain)
+    _heed_signals(stop, supervisor)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(supervisor.stop)
+        starting = asyncio.create_task(_start(settings, supervisor, stack))
+        asked = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                await starting
+            await asked
+            say("stopping")
+        except (Fault, OSError) as fault:
+            complain(str(fault))
+            return 1
+        finally:
+            for task in (starting, asked):
+                task.cancel()
+            await asyncio.gather(starting, asked, return_exceptions=True)
+    return 0
+
+
+def _heed_signals(stop: asyncio.Event, supervisor: Supervisor) -> None:
+    def heed() -> None:
+        if stop.is_set():
+            supervisor.kill()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, heed)
+
+
+async def _start(settings: Settings, supervisor: Supervisor, stack: AsyncExitStack) -> None:
+    plan = _plan(settings)
+    await stack.enter_async_context(plan.demo.listening())
+    await _together(
+        supervisor.add(*(server for server in (plan.postgres, plan.redis) if server is not None)),
+        supervisor.add(*household.services(plan.settings, plan.sockets)),
+    )
+    assert plan.settings.database_url is not None
+    await bring_up_to_date(plan.settings.database_url)
+    base = await stack.enter_async_context(app.ground(plan.settings, "operations"))
+    await stack.enter_async_context(operations(base))
+    await supervisor.add(household.worker(plan.settings))
+    await supervisor.add(*household.gateways(plan.settings))
+    await _until_ready(plan, supervisor)
+    await _welcome(plan)
+
+
+def _plan(settings: Settings) -> _Plan:
+    folder = settings.data_dir
+    postgres = PostgresServer(folder) if settings.database_url is None else None
+    redis = RedisServer(folder) if settings.redis_url is None else None
+    run = folder / "run"
+    sockets = {
+        name: socket_folder(run, f"{name}.sock") / f"{name}.sock"
+        for name in household.SERVICES
+        if name not in settings.service_urls
+    }
+    demo = DemoPage(ports.any_free("127.0.0.1", preferred=settings.ops_port + 1))
+    metrics = folder / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(mode=0o700)
+    allowed = settings.environ.get("SLUICE_READER_ALLOW", "")
+    overrides = {
+        "DATA_DIR": str(folder),
+        "METRICS_DIR": str(metrics),
+        "PORT": str(settings.port or ports.any_free(settings.bind)),
+        "OPS_PORT": str(settings.ops_port or ports.any_free(settings.ops_bind)),
+        "DATABASE_URL": postgres.dsn if postgres else str(settings.database_url),
+        "REDIS_URL": redis.url if redis else str(settings.redis_url),
+        "ADMIN_TOKEN": settings.admin_token
+        or keep_secret(folder, "admin-token", "SLUICE_ADMIN_TOKEN"),
+        "KEY_PEPPER": settings.key_pepper or keep_secret(folder, "key-pepper", "SLUICE_KEY_PEPPER"),
+        "INTERNAL_SECRET": settings.internal_secret
+        or keep_secret(folder, "internal-secret", "SLUICE_INTERNAL_SECRET"),
+        "READER_ALLOW": ",".join(filter(None, (allowed, demo.origin))),
+        **{f"SERVICE_{name.upper()}_URL": f"unix:{path}" for name, path in sockets.items()},
+    }
+    children = load_settings(household.environment(settings, overrides))
+    return _Plan(children, postgres, redis, sockets, demo)
+
+
+async def _together(*starts: Coroutine[object, object, None]) -> None:
+    for outcome in await asyncio.gather(*starts, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
+
+
+async def _until_ready(plan: _Plan, supervisor: Supervisor) -> None:
+    settings = plan.settings
+    try:
+        async with asyncio.timeout(_READY_S):
+            for socket in plan.sockets.values():
+                while not socket.exists():
+                    await _pause(supervisor)
+            while not await _healthy(settings):
+                await _pause(supervisor)
+    except TimeoutError:
+        raise ServerDied(f"/health does not answer 200 after {_READY_S:.0f} s") from None
+
+
+async def _pause(supervisor: Supervisor) -> None:
+    if supervisor.deaths >= _DEATHS_TOO_MANY:
+        raise ServerDied("a process keeps ending at its start; its own words are above")
+    await asyncio.sleep(_POLL_S)
+
+
+async def _healthy(settings: Settings) -> bool:
+    try:
+        reply = await ask(_host(settings.bind), settings.port, "GET", "/health")
+    except OSError:
+        return False
+    return reply.status == 200
+
+
+async def _welcome(plan: _Plan) -> None:
+    settings = plan.settings
+    door = _url(settings.bind, settings.port)
+    operations = _url(settings.ops_bind, settings.ops_port)
+    lines = [*welcome.addresses(door, operations, settings.data_dir, settings.domain)]
+    key, why = await _fresh_key(settings)
+    lines += welcome.fresh_key(key) if key else welcome.no_fresh_key(why)
+    page = f"{plan.demo.origin}/" if "reader" in plan.sockets else "https://example.com/"
+    lines += welcome.commands(door, key or "$KEY", page, f"{page}nothing")
+    say("\n".join(lines))
+
+
+async def _fresh_key(settings: Settings) -> tuple[str, str]:
+    """A key minted through the front door, or "" and why not."""
+    try:
+        reply = await ask(_host(settings.bind), settings.port, "POST", "/v1/keys")
+        answer = orjson.loads(reply.body)
+    except (OSError, ValueError) as error:
+        return "", str(error)
+    if reply.status == 201:
+        return str(answer["api_key"]), ""
+    if reply.status == 429:
+        return "", f"{settings.keys_per_address} a day were minted from this address"
+    return "", f"the front door answered {reply.status}"
+
+
+def _host(bind: str) -> str:
+    return _ANY_ADDRESS.get(bind, bind)
+
+
+def _url(bind: str, port: int) -> str:
+    host = _host(bind)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
