@@ -28,7 +28,7 @@ _HELD: Final = Code.ALREADY_HELD
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request that may be forwarded; `lines` are the headers of its answer so far."""
+    """A request that may be forwarded; `lines` are the headers that tell its limits."""
 
     passage: Passage
     measured: Measured
@@ -75,8 +75,7 @@ class Admitter:
         self._telemetry.open_requests.inc()
         if decision.limit_tokens is None:
             passage.held_tpm = None
-        lines = b"x-request-id: %b\r\n" % request_id.encode("ascii")
-        return Admitted(passage, measured, lines + lines_of(product.family, decision))
+        return Admitted(passage, measured, lines_of(product.family, decision))
 
     async def _load_and_decide(self, subject: Subject, ask: Ask, passage: Passage) -> Decision:
         assert subject.key_id is not None

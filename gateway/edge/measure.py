@@ -158,6 +158,8 @@ def _decided(candidates: tuple[Product, ...], scanned: Scanned) -> Product | Non
 
 async def _scanned(body: bytes, wanted: frozenset[str]) -> Scanned | Problem:
     scan = BodyScan(body, wanted)
-    while (found := scan.step()) is None:
+    while True:
+        found = scan.step()
+        if found is not None:
+            return found
         await asyncio.sleep(0)
-    return found

@@ -14,6 +14,7 @@ its passage is decided exactly once (`_finish`), without waiting for anything.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.edge import refusals
 from gateway.edge.admitting import Admitted, Admitter, Refused
@@ -44,7 +45,8 @@ from gateway.telemetry import Telemetry
 
 Door = Callable[[Exchange, Route, str], Awaitable[None]]
 
-_OUTCOME_OF = {
+_FREE: Final = b"x-usage-tokens: 0\r\n"
+_OUTCOME_OF: Final = {
     "SERVICE_REFUSED": Outcome.SERVICE_REFUSED,
     "SERVICE_FAILED": Outcome.SERVICE_FAILED,
     "SERVICE_UNAVAILABLE": Outcome.SERVICE_FAILED,
@@ -69,6 +71,16 @@ class Parts:
     telemetry: Telemetry
 
 
+async def refuse(
+    exchange: Exchange, problem: Problem, family: Family, request_id: str, lines: bytes = b""
+) -> None:
+    """Tell a refusal in the envelope of the host; it costs nothing."""
+    status, headers, body = render(problem, family, request_id)
+    text = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    cors = cors_lines(exchange.headers.get("Origin"))
+    await exchange.send(status, text.encode("latin-1", "replace") + cors + lines, body)
+
+
 class Pipeline:
     """Handles one exchange after another; holds no state of any of them."""
 
@@ -82,7 +94,7 @@ class Pipeline:
         route = self._parts.router.route(host, exchange.method, exchange.target)
         if isinstance(route, Problem):
             family = self._parts.router.family(host, exchange.target)
-            await self.refuse(exchange, route, family, request_id)
+            await refuse(exchange, route, family, request_id)
         elif route.kind is Kind.PRODUCT:
             await self._product(exchange, route, request_id)
         else:
@@ -91,27 +103,17 @@ class Pipeline:
     async def malformed(self, exchange: Exchange, why: str) -> None:
         """Answer bytes that are no HTTP request."""
         problem = refusals.malformed_http(why)
-        await self.refuse(exchange, problem, Family.API, new_request_id())
+        await refuse(exchange, problem, Family.API, new_request_id())
 
-    async def refuse(
-        self,
-        exchange: Exchange,
-        problem: Problem,
-        family: Family,
-        request_id: str,
-        lines: bytes = b"",
-    ) -> None:
-        """Tell a refusal in the envelope of the host; it costs nothing."""
-        status, headers, body = render(problem, family, request_id)
-        text = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        cors = cors_lines(exchange.headers.get("Origin"))
-        await exchange.send(status, text.encode("latin-1", "replace") + cors + lines, body)
+    async def failed(self, exchange: Exchange) -> None:
+        """Answer after a bug of ours; what was admitted has been recorded already."""
+        await refuse(exchange, refusals.internal_error(), Family.API, new_request_id())
 
     async def _other(self, exchange: Exchange, route: Route, request_id: str) -> None:
         try:
             await self._parts.doors[route.kind](exchange, route, request_id)
         except (PostgresUnavailable, RedisUnavailable):
-            await self.refuse(exchange, refusals.degraded(), route.family, request_id)
+            await refuse(exchange, refusals.degraded(), route.family, request_id)
 
     async def _product(self, exchange: Exchange, route: Route, request_id: str) -> None:
         started_s = asyncio.get_running_loop().time()
@@ -123,7 +125,7 @@ class Pipeline:
         if isinstance(admitted, Refused):
             problem = admitted.problem
             self._parts.telemetry.refusals.labels(problem.code).inc()
-            await self.refuse(exchange, problem, route.family, request_id, admitted.lines)
+            await refuse(exchange, problem, route.family, request_id, admitted.lines + _FREE)
             return
         passage = admitted.passage
         try:
@@ -155,7 +157,8 @@ class Pipeline:
         """Steps 5 and 6; a failure of the service is told, recorded, and costs nothing."""
         parts, measured = self._parts, admitted.measured
         product, passage = measured.product, admitted.passage
-        lines = admitted.lines + cors_lines(exchange.headers.get("Origin"))
+        lines = b"x-request-id: %b\r\n" % passage.request_id.encode("ascii")
+        lines += admitted.lines + cors_lines(exchange.headers.get("Origin"))
         try:
             answer = await parts.forwarder.forward(exchange, admitted)
             crossing = Crossing(exchange, passage, product, lines, measured)
@@ -176,9 +179,8 @@ class Pipeline:
         if exchange.started:
             exchange.break_off()
         else:
-            lines += b"x-usage-tokens: 0\r\n"
-            request_id = passage.request_id
-            await self.refuse(exchange, problem, product.family, request_id, lines)
+            lines = admitted.lines + _FREE
+            await refuse(exchange, problem, product.family, passage.request_id, lines)
 
     def _finish(self, exchange: Exchange, passage: Passage) -> None:
         """However the task ended: the passage is decided, and what was not delivered is free."""

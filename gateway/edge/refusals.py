@@ -124,12 +124,6 @@ def concurrency(product: str, current: int, limit: int) -> Problem:
     )
 
 
-def refused_until(product: str, retry_after_ms: int, *, keyed: bool, limit: int) -> Problem:
-    """The local answer while a window is known to be full."""
-    refuse = rate_requests if keyed else rate_ip
-    return refuse(product, limit, limit, retry_after_ms)
-
-
 def never_fits(product: str, needed: int, limit: int) -> Problem:
     """Larger than the whole limit: waiting does not help."""
     return Problem(
@@ -186,6 +180,29 @@ def body_too_large(limit_bytes: int) -> Problem:
     )
 
 
+def missing_query_key() -> Problem:
+    """The older dashboard calls take the key as a query parameter."""
+    return Problem("INPUT_INVALID", 422, "field required: query parameter api_key")
+
+
+def billing_not_configured() -> Problem:
+    """No Stripe key was set, so nothing can be bought here."""
+    return Problem(
+        "BILLING_NOT_CONFIGURED",
+        503,
+        "Billing is not configured on this deployment: set SLUICE_STRIPE_SECRET_KEY",
+    )
+
+
+def compressed_body() -> Problem:
+    """Tokens are bounded by bytes, and a compressed byte may hold a thousand."""
+    return Problem(
+        "BODY_COMPRESSED",
+        415,
+        "Please send the body without Content-Encoding; compressed requests are not taken",
+    )
+
+
 def body_unreadable(why: str) -> Problem:
     """A body that is not what it should be, mostly JSON."""
     return Problem("REQUEST_UNREADABLE", 400, f"The request body cannot be read: {why}")
@@ -218,13 +235,6 @@ def classify_undecided() -> Problem:
 def malformed_http(why: str) -> Problem:
     """Bytes that are no HTTP request."""
     return Problem("HTTP_MALFORMED", 400, f"This is not a well-formed HTTP request: {why}")
-
-
-def head_too_large(limit_bytes: int) -> Problem:
-    """Request line and headers above the cap."""
-    return Problem(
-        "HEADERS_TOO_LARGE", 431, f"Request line and headers may have {limit_bytes:,} bytes"
-    )
 
 
 # What stands behind.

@@ -93,7 +93,7 @@ class Connection(web_protocol.RequestHandler, Writable):
             return False
         except Exception:
             _LOG.exception("unhandled failure for %s", message.method)
-            exchange.break_off()
+            await _apologise(server, exchange)
             return False
         finally:
             self._request_in_progress = False
@@ -124,26 +124,44 @@ class Server(web_server.Server):
     """Makes a Connection for each client; see `asyncio.loop.create_server`."""
 
     def __init__(
-        self, handler: Handler, malformed: Malformed, telemetry: Telemetry, **arguments: Any
+        self,
+        handler: Handler,
+        malformed: Malformed,
+        failed: Handler,
+        telemetry: Telemetry,
+        **arguments: Any,
     ) -> None:
         super().__init__(_unused, handler_cancellation=True, **arguments)
         self.handler = handler
         self.malformed = malformed
+        self.failed = failed
         self.telemetry = telemetry
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
 
 
+async def _apologise(server: Server, exchange: Exchange) -> None:
+    """A 500 where nothing was sent yet, else a cut that the client can see."""
+    if exchange.started or exchange.gone:
+        exchange.break_off()
+        return
+    exchange.keep_alive = False
+    await server.failed(exchange)
+
+
 async def _unused(_request: Any) -> Any:
     raise AssertionError("aiohttp's request loop is replaced")
 
 
-def make_server(handler: Handler, malformed: Malformed, telemetry: Telemetry) -> Server:
+def make_server(
+    handler: Handler, malformed: Malformed, failed: Handler, telemetry: Telemetry
+) -> Server:
     """The listener's protocol factory with this product's bounds."""
     return Server(
         handler,
         malformed,
+        failed,
         telemetry,
         access_log=None,
         auto_decompress=False,

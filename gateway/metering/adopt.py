@@ -41,18 +41,14 @@ class _Undelivered:
     """Which charges have no delivery mark behind them."""
 
     requests: dict[int, str] = field(default_factory=dict)
-    carried: set[int] = field(default_factory=set)
-    last_number: int = 0
 
     def see(self, frame: Frame) -> None:
-        self.carried.update(frame.outstanding)
+        self.requests.update(frame.outstanding)
         for event in frame.events:
-            self.last_number = max(self.last_number, event[fields.ADMISSION_NO])
             if event[fields.KIND] == CHARGE and event[fields.COST_TOKENS]:
                 self.requests[event[fields.ADMISSION_NO]] = event[fields.REQUEST_ID]
         for number in frame.delivered:
             self.requests.pop(number, None)
-            self.carried.discard(number)
 
 
 class Adopter:
@@ -92,7 +88,6 @@ class Adopter:
         for at in range(0, len(waiting), _FRAMES_PER_STEP):
             await self._post(directory, waiting[at : at + _FRAMES_PER_STEP])
         ids = list(undelivered.requests.values())
-        ids += await self._book.requests_of(instance, sorted(undelivered.carried))
         if ids:
             rows = await self._book.refund_undelivered(ids)
             await settle_or_log(self._gate, (), rows)

@@ -21,18 +21,18 @@ from gateway.metering.spool import Spool
 from gateway.telemetry import Telemetry
 
 
-class UsageSoFar(Protocol):
-    """What a stream has told of its usage up to now."""
-
-    def reading(self) -> Reading:
-        """The newest usage that was told."""
-
-
 class Reading(Protocol):
     """`tokens` is None when nothing was told."""
 
     @property
     def tokens(self) -> int | None: ...
+
+
+class UsageSoFar(Protocol):
+    """What a stream has told of its usage up to now."""
+
+    def reading(self) -> Reading:
+        """The newest usage that was told."""
 
 
 @dataclass(slots=True)

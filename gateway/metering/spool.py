@@ -13,8 +13,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Final
 
+from gateway.admission.ask import Settlement
 from gateway.errors import SpoolUnavailable
 from gateway.metering.event import voided
 from gateway.metering.outcomes import Outcome
@@ -40,7 +41,7 @@ class Ticket:
 
     event: bytes
     admission_no: int
-    settlement: Any
+    settlement: Settlement
     durable: asyncio.Future[None]
 
 
@@ -78,7 +79,7 @@ class Spool:
         self._busy = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._outstanding: set[int] = set()
+        self._outstanding: dict[int, str] = {}
         self.ready: deque[Group] = deque()
         self.ready_count = 0
         self.spilled = False
@@ -90,7 +91,9 @@ class Spool:
         self._thread = threading.Thread(target=self._write_groups, name="spool", daemon=True)
         self._thread.start()
 
-    def append(self, event: bytes, admission_no: int, settlement: Any) -> asyncio.Future[None]:
+    def append(
+        self, event: bytes, admission_no: int, settlement: Settlement
+    ) -> asyncio.Future[None]:
         """Take one outcome; the future is done when it is durable.
 
         It raises SpoolUnavailable when the disk did not take it. Cancelling the waiter does not
@@ -98,7 +101,7 @@ class Spool:
         """
         ticket = Ticket(event, admission_no, settlement, self._loop.create_future())
         self._pending.tickets.append(ticket)
-        self._outstanding.add(admission_no)
+        self._outstanding[admission_no] = settlement.request_id
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._hand_over)
@@ -107,7 +110,7 @@ class Spool:
     def delivered(self, admission_no: int) -> None:
         """The last byte was handed over; the mark rides with the next group."""
         self._pending.delivered.append(admission_no)
-        self._outstanding.discard(admission_no)
+        self._outstanding.pop(admission_no, None)
 
     def flush_marks(self) -> None:
         """Write delivery marks that no group has taken along yet."""
@@ -204,13 +207,13 @@ class _Writer:
         self._fd: int | None = None
         self._offset = 0
 
-    def write(self, group: Group, outstanding: set[int]) -> None:
+    def write(self, group: Group, outstanding: dict[int, str]) -> None:
         """Append and sync one group; its `end` or its `failure` is set."""
         try:
-            carried: list[int] = []
+            carried: list[tuple[int, str]] = []
             if self._fd is None or self._offset >= self._segment_bytes:
                 self._begin_segment()
-                carried = sorted(outstanding.copy())
+                carried = sorted(outstanding.copy().items())
             assert self._fd is not None
             frame = encode_frame([t.event for t in group.tickets], group.delivered, carried)
             written = os.write(self._fd, frame)

@@ -6,9 +6,9 @@ more behind it raises `SpoolDamaged`.
 Layout of `<spool>/<instance>/`: `lock` (held by flock while the owner lives), `cursor`
 ("segment offset" of what is posted), `00000001.log`, ... A frame is length and CRC-32 of its
 payload, both little-endian u32, then the payload: a JSON object
-`{"e": [event, ...], "d": [admission_no, ...], "u": [admission_no, ...]}` with the outcomes, the
-numbers whose last byte was handed over since, and (first frame of a segment) the numbers that
-were decided earlier and are still not delivered.
+`{"e": [event, ...], "d": [admission_no, ...], "u": [[admission_no, request_id], ...]}` with the
+outcomes, the numbers whose last byte was handed over since, and (first frame of a segment) the
+requests that were decided earlier and are still not delivered.
 """
 
 import fcntl
@@ -50,12 +50,12 @@ class Frame:
 
     events: Sequence[Sequence[Any]]
     delivered: Sequence[int]
-    outstanding: Sequence[int]
+    outstanding: Sequence[tuple[int, str]]
     end: Position
 
 
 def encode_frame(
-    events: Sequence[bytes], delivered: Sequence[int], carried: Sequence[int]
+    events: Sequence[bytes], delivered: Sequence[int], carried: Sequence[tuple[int, str]]
 ) -> bytes:
     """A frame of already encoded events."""
     payload = b'{"e":[%b],"d":%b,"u":%b}' % (

@@ -1,0 +1,273 @@
+"""The composition root: builds each resource once, in order, and closes in reverse.
+
+Wires, never handles. Two applications share the ground: the gateway (a listener and its shipper)
+and the worker (adoption of dead spools, orphaned holds, the outbox, partitions).
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.admission.gate import Gate
+from gateway.control.desk import Desk, DeskParts
+from gateway.control.ops_parts import OpsParts
+from gateway.edge.address import Addresses
+from gateway.edge.admitting import Admitter
+from gateway.edge.forward import Signer
+from gateway.edge.forwarder import Forwarder
+from gateway.edge.hosts import Router
+from gateway.edge.identify import Identifier
+from gateway.edge.measure import Measurer
+from gateway.edge.pipeline import Parts, Pipeline
+from gateway.edge.relay import Relay
+from gateway.edge.server import Server, make_server
+from gateway.edge.unmetered import Unmetered
+from gateway.edge.upstream import Upstreams
+from gateway.errors import ConfigurationFault, PostgresUnavailable, RedisUnavailable
+from gateway.keys.store import KeyStore
+from gateway.ledger.book import Book
+from gateway.ledger.reconcile import Reconciler
+from gateway.ledger.shelf import Shelf
+from gateway.loop import forever
+from gateway.metering.adopt import Adopter
+from gateway.metering.meter import Meter
+from gateway.metering.numbers import AdmissionNumbers
+from gateway.metering.outbox import Outbox
+from gateway.metering.reaper import Reaper
+from gateway.metering.shipper import Shipper
+from gateway.metering.spool import Spool
+from gateway.postgres import Postgres
+from gateway.products.builtin import load_catalogue
+from gateway.products.estimator import HoldEstimator
+from gateway.products.product import Catalogue
+from gateway.redis_link import RedisLink
+from gateway.settings import Settings
+from gateway.sql import load_queries
+from gateway.telemetry import Telemetry
+from gateway.tokenizer import Tokenizer
+from gateway.units import MS_PER_S
+
+_LOG = logging.getLogger("sluice.app")
+_BEAT_TTL_MS = 5_000
+_BEAT_EVERY_MS = 1_000
+_REAP_EVERY_MS = 1_000
+_DRAIN_LEDGER_S = 10.0
+_BACKLOG = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every process stands on."""
+
+    settings: Settings
+    telemetry: Telemetry
+    catalogue: Catalogue
+    postgres: Postgres
+    book: Book
+    shelf: Shelf
+    reconciler: Reconciler
+    link: RedisLink
+    gate: Gate
+
+
+def spool_root(settings: Settings) -> Path:
+    """Where the spools of all instances of this machine are."""
+    return settings.data_dir / "spool"
+
+
+@asynccontextmanager
+async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
+    """PostgreSQL, Redis and the catalogue; neither server need be there yet."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise ConfigurationFault(
+            ["SLUICE_DATABASE_URL and SLUICE_REDIS_URL must be set; `sluice up` brings its own"]
+        )
+    async with AsyncExitStack() as stack:
+        telemetry = Telemetry()
+        queries = load_queries()
+        postgres = Postgres(
+            settings.database_url,
+            command_deadline_ms=settings.postgres_deadline_ms,
+            application_name=f"sluice-{name}",
+        )
+        stack.push_async_callback(postgres.close)
+        link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
+        gate = Gate(
+            link,
+            shares=settings.workers,
+            on_degraded=lambda product: telemetry.degraded.labels(product).inc(),
+        )
+        await link.open()
+        stack.push_async_callback(link.close)
+        yield Ground(
+            settings,
+            telemetry,
+            load_catalogue(settings.products),
+            postgres,
+            Book(postgres, queries),
+            Shelf(postgres, queries),
+            Reconciler(postgres, queries),
+            link,
+            gate,
+        )
+
+
+def ops_parts(base: Ground) -> OpsParts:
+    """The ground as the operations listener needs it."""
+    return OpsParts(
+        base.settings,
+        base.telemetry,
+        base.catalogue,
+        base.book,
+        base.shelf,
+        base.gate,
+        base.reconciler,
+        base.postgres,
+        base.link,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running gateway process."""
+
+    ground: Ground
+    server: Server
+    pipeline: Pipeline
+    meter: Meter
+    shipper: Shipper
+    spool: Spool
+
+
+def instance_name(settings: Settings) -> str:
+    """Unique among all processes that ever run: node, process, and the moment of its start."""
+    node = "".join(c if c.isalnum() else "-" for c in settings.node.lower())[:40]
+    return f"{node}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+@asynccontextmanager
+async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
+    """A gateway on its ground: spool and shipper first, the request path on top of them."""
+    settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
+    loop = asyncio.get_running_loop()
+    instance = instance_name(settings)
+    # The beat comes before the first hold, so that nobody takes a hold of ours for an orphan.
+    async with AsyncExitStack() as stack:
+        spool = Spool(spool_root(settings), instance)
+        stack.push_async_callback(spool.close)
+        meter = Meter(spool, gate, AdmissionNumbers(), telemetry, instance, loop.time)
+        shipper = Shipper(spool, book, gate, meter, telemetry)
+        upstreams = Upstreams(dict(settings.service_urls))
+        await stack.enter_async_context(asynccontextmanager(upstreams.run)())
+        keys = KeyStore(book, secrets["key_pepper"].encode(), settings.key_prefix)
+        identifier = Identifier(keys, Addresses(settings.trusted_proxies))
+        signer = Signer(secrets["internal_secret"])
+        unmetered = Unmetered(upstreams, signer, identifier, book)
+        desk = Desk(DeskParts(settings, base.catalogue, book, base.shelf, gate, keys, identifier))
+        parts = Parts(
+            Router(base.catalogue, settings.domain),
+            identifier,
+            Measurer(HoldEstimator(), Tokenizer(), settings.body_deadline_ms),
+            Admitter(gate, book, meter, telemetry),
+            Forwarder(upstreams, signer),
+            Relay(meter, telemetry),
+            meter,
+            {**desk.doors(), **unmetered.doors()},
+            telemetry,
+        )
+        pipeline = Pipeline(parts)
+        server = make_server(pipeline.handle, pipeline.malformed, pipeline.failed, telemetry)
+        tasks = _of_node(base, meter, shipper)
+        try:
+            yield Node(base, server, pipeline, meter, shipper, spool)
+        finally:
+            await server.shutdown(settings.drain_ms / MS_PER_S)
+            for task in tasks:
+                await _end(task)
+            await _ship_the_rest(shipper)
+
+
+async def _ship_the_rest(shipper: Shipper) -> None:
+    try:
+        if await shipper.drain(_DRAIN_LEDGER_S):
+            await shipper.say_goodbye()
+            return
+    except (PostgresUnavailable, RedisUnavailable) as fault:
+        _LOG.warning("%s", fault)
+    _LOG.warning("the ledger did not take everything; the spool ships at the next start")
+
+
+def _of_node(base: Ground, meter: Meter, shipper: Shipper) -> list[asyncio.Task[None]]:
+    async def beat() -> int:
+        await base.gate.beat(meter.instance, _BEAT_TTL_MS)
+        return 0
+
+    failed = base.telemetry.ship_failures.inc
+    interval_ms = base.settings.ship_interval_ms
+    return [
+        asyncio.create_task(forever(beat, name="beat", idle_ms=_BEAT_EVERY_MS)),
+        asyncio.create_task(
+            forever(shipper.run_once, name="shipper", idle_ms=interval_ms, failed=failed)
+        ),
+    ]
+
+
+@asynccontextmanager
+async def background(base: Ground) -> AsyncIterator[None]:
+    """What one process per machine does beside the gateways."""
+    root = spool_root(base.settings)
+    adopter = Adopter(root, base.book, base.gate, base.telemetry)
+    reaper = Reaper(base.book, base.gate, base.telemetry, root / "reaper")
+    outbox = Outbox(base.book, base.gate)
+
+    async def months() -> int:
+        await base.book.ensure_months()
+        return 0
+
+    works = (
+        (adopter.run_once, "adopter", _REAP_EVERY_MS),
+        (reaper.run_once, "reaper", _REAP_EVERY_MS),
+        (outbox.run_once, "outbox", 200),
+        (months, "months", 3_600_000),
+    )
+    tasks = [
+        asyncio.create_task(forever(run, name=name, idle_ms=idle_ms))
+        for run, name, idle_ms in works
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            await _end(task)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def listening_socket(bind: str, port: int) -> socket.socket:
+    """A socket that several processes may share: the kernel spreads connections over them."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((bind, port))
+    sock.setblocking(False)
+    return sock
+
+
+@asynccontextmanager
+async def listening(server: Server, sock: socket.socket) -> AsyncIterator[None]:
+    """Accept on the socket; at the end nothing new is accepted."""
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(server, sock=sock, backlog=_BACKLOG)
+    try:
+        yield
+    finally:
+        listener.close()

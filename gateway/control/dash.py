@@ -1,0 +1,63 @@
+"""The older dashboard calls that published clients make, answered from the same ledger.
+
+Refuses to show more than those clients read: the wallet, and where they are premium.
+"""
+
+from typing import Any
+
+from gateway.control.call import Call, Reply
+from gateway.control.desk_parts import DeskParts
+from gateway.control.owner import iso
+from gateway.edge import refusals
+from gateway.errors import Problem
+from gateway.keys.format import format_key_id
+from gateway.ledger.rows import KeyView
+
+# `speed_level` of the wire contract: 2 and more is premium.
+_SPEED_LEVELS = {"key": 1, "premium": 2}
+
+
+async def user_by_query(parts: DeskParts, call: Call) -> Reply | Problem:
+    """`?api_key=`: the key as a query parameter, as those clients send it."""
+    key = call.query.get("api_key")
+    if not key:
+        return refusals.missing_query_key()
+    key_id = await parts.keys.find(key)
+    return refusals.invalid_key() if key_id is None else await _brief(parts, key_id)
+
+
+async def user_by_bearer(parts: DeskParts, call: Call) -> Reply | Problem:
+    """The same with the key in the Authorization header."""
+    assert call.key_id is not None
+    return await _brief(parts, call.key_id)
+
+
+async def models(parts: DeskParts, _call: Call) -> Reply | Problem:
+    """The products that run here, as the cards that older clients list."""
+    names = sorted(parts.settings.service_urls)
+    return Reply(200, [{"name": name, "rank": 0, "meta_data": {}} for name in names])
+
+
+async def _brief(parts: DeskParts, key_id: int) -> Reply | Problem:
+    view = await parts.shelf.key_view(key_id)
+    if view is None or view.balance.status == "revoked":
+        return refusals.invalid_key()
+    return Reply(200, _document(view))
+
+
+def _document(view: KeyView) -> dict[str, Any]:
+    row = view.balance
+    return {
+        "user_id": format_key_id(view.key_id),
+        "email": None,
+        "full_name": view.owner or None,
+        "customer_id": None,
+        "wallet": {
+            "trial_balance": row.trial,
+            "trial_start": iso(view.created_at_ms),
+            "trial_end": None,
+            "regular_balance": row.paid,
+            "total_balance": row.trial + row.paid,
+        },
+        "metadata": {"speed_level": _SPEED_LEVELS[row.tier]},
+    }

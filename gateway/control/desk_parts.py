@@ -1,0 +1,24 @@
+"""What the control API's handlers work with."""
+
+from dataclasses import dataclass
+
+from gateway.admission.gate import Gate
+from gateway.edge.identify import Identifier
+from gateway.keys.store import KeyStore
+from gateway.ledger.book import Book
+from gateway.ledger.shelf import Shelf
+from gateway.products.product import Catalogue
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DeskParts:
+    """Built by the composition root."""
+
+    settings: Settings
+    catalogue: Catalogue
+    book: Book
+    shelf: Shelf
+    gate: Gate
+    keys: KeyStore
+    identifier: Identifier

@@ -1,0 +1,105 @@
+"""What passes without being metered: lists that a service answers, and browsers' preflights.
+
+Refuses to serve a key that may not be used; otherwise it neither counts nor charges.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.edge import refusals
+from gateway.edge.doors import Kind
+from gateway.edge.exchange import Exchange
+from gateway.edge.forward import Signer, request_head
+from gateway.edge.hosts import Route
+from gateway.edge.identify import Identifier, Subject
+from gateway.edge.passing import cors_lines, service_lines
+from gateway.edge.pipeline import Door, refuse
+from gateway.edge.upstream import Upstreams
+from gateway.errors import Problem, ServiceFault
+from gateway.ledger.book import Book
+from gateway.units import MIB
+
+_DEADLINE_MS: Final = 30_000
+_MOST_BYTES: Final = 8 * MIB
+
+
+class Unmetered:
+    """The doors FORWARD and PREFLIGHT."""
+
+    def __init__(
+        self, upstreams: Upstreams, signer: Signer, identifier: Identifier, book: Book
+    ) -> None:
+        self._upstreams = upstreams
+        self._signer = signer
+        self._identifier = identifier
+        self._book = book
+
+    def doors(self) -> Mapping[Kind, Door]:
+        """For the pipeline."""
+        return {Kind.FORWARD: self.forward, Kind.PREFLIGHT: self.preflight}
+
+    async def preflight(self, exchange: Exchange, _route: Route, request_id: str) -> None:
+        """A browser may send what any other client may."""
+        asked = exchange.headers.get("Access-Control-Request-Headers", "")
+        allowed = asked if asked.isascii() and asked.isprintable() and len(asked) < 2_000 else ""
+        lines = (
+            f"x-request-id: {request_id}\r\n"
+            "access-control-allow-methods: GET, POST, DELETE, OPTIONS\r\n"
+            f"access-control-allow-headers: {allowed or 'authorization, content-type'}\r\n"
+            "access-control-max-age: 25200\r\n"
+        )
+        cors = cors_lines(exchange.headers.get("Origin"))
+        await exchange.send(204, lines.encode("ascii") + cors, b"")
+
+    async def forward(self, exchange: Exchange, route: Route, request_id: str) -> None:
+        """Pass one small request on and its answer back."""
+        subject = await self._subject(exchange, route)
+        problem = subject if isinstance(subject, Problem) else None
+        if isinstance(subject, Subject):
+            problem = await self._pass(exchange, route, request_id, subject)
+        if problem is not None:
+            await refuse(exchange, problem, route.family, request_id)
+
+    async def _subject(self, exchange: Exchange, route: Route) -> Subject | Problem:
+        if not route.needs_key:
+            return self._identifier.anonymous(exchange)
+        subject = await self._identifier.subject(exchange, route.family, needs_key=True)
+        if isinstance(subject, Problem) or subject.key_id is None:
+            return subject
+        row = await self._book.load_balance(subject.key_id)
+        if row is None or row.status == "revoked":
+            return refusals.revoked()
+        return refusals.suspended() if row.status == "suspended" else subject
+
+    async def _pass(
+        self, exchange: Exchange, route: Route, request_id: str, subject: Subject
+    ) -> Problem | None:
+        upstream = self._upstreams.get(route.service or "")
+        if upstream is None:
+            return refusals.not_deployed(route.service or route.name)
+        path = upstream.base_path + route.upstream_path
+        signature = self._signer.lines(
+            exchange.method, path, b"", request_id, time.time_ns() // 1_000_000, subject.text
+        )
+        head = request_head(
+            exchange.method, path, upstream.host_header, b"", signature, None, has_body=False
+        )
+        try:
+            connection = await upstream.connection(fresh=True)
+            answer = await connection.begin(head, _DEADLINE_MS, _DEADLINE_MS)
+            try:
+                while not answer.ended and answer.pending <= _MOST_BYTES:
+                    await answer.more()
+            finally:
+                if not answer.ended:
+                    connection.close()
+        except ServiceFault:
+            return refusals.service_unreachable(route.name)
+        if not answer.ended or answer.status >= 500:
+            return refusals.service_broke_off(route.name)
+        lines = b"x-request-id: %b\r\n" % request_id.encode("ascii")
+        cors = cors_lines(exchange.headers.get("Origin"))
+        lines += service_lines(answer.headers) + cors
+        await exchange.send(answer.status, lines, answer.buffered())
+        return None
