@@ -38,10 +38,6 @@ class Tokenizer:
                 # Lone surrogates, which JSON can spell and UTF-8 cannot.
                 yield self._vocabulary.count(piece.encode("utf-8", "replace").decode())
 
-    def count_bytes(self, body: bytes) -> int:
-        """Tokens of a body as it is; bytes that are no UTF-8 count as replacement characters."""
-        return self.count(body.decode("utf-8", "replace"))
-
 
 def slices(text: str) -> Iterator[str]:
     """Pieces of bounded length that add up to the text, cut before white space where there is some.

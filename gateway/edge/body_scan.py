@@ -71,10 +71,6 @@ class Scanned:
             return int(value)  # 10.0, and what is too large for 64 bits
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
-    def flag(self, name: str) -> bool:
-        """Whether the field is true."""
-        return self.fields.get(name) is True
-
 
 NOTHING_SCANNED: Final = Scanned({})
 

@@ -39,6 +39,7 @@ _READER_BY_STATUS: Final[Mapping[int, tuple[str, int]]] = {
     408: ("RequestTimeoutError", 40800),
     409: ("ResourcePolicyDenyError", 40902),
     413: ("RequestPayloadTooLargeError", 41301),
+    415: ("ParamValidationError", 41500),
     422: ("ParamValidationError", 42200),
     429: ("RateLimitTriggeredError", 42903),
     431: ("ParamValidationError", 43100),

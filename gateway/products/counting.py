@@ -66,11 +66,6 @@ def _bounded(product: Product, tokens: int, rule: str) -> Price:
     return Price(most, "maximum") if tokens > most else Price(tokens, rule)
 
 
-def search_tokens(content_tokens: int, results: int, minimum_tokens: int) -> int:
-    """The search formula: the content, or the fixed number for each ten results begun."""
-    return max(content_tokens, -(-results // 10) * minimum_tokens)
-
-
 def own_count(product: Product, body: bytes, count: Callable[[str], int]) -> int | None:
     """Tokens of the texts in a request body; None where the input does not count or is no JSON.
 

@@ -120,7 +120,3 @@ class Catalogue:
 
     products: dict[str, Product]
     limits: HardLimits
-
-    def on_host(self, label: str) -> tuple[Product, ...]:
-        """The products of one host label, in the order of the file."""
-        return tuple(each for each in self.products.values() if each.host == label)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.products.builtin import load_catalogue
-from gateway.products.counting import Price, Reported, own_count, price, search_tokens
+from gateway.products.counting import Price, Reported, own_count, price
 from gateway.units import MAX_TOKENS
 
 PRODUCTS = load_catalogue(None).products
@@ -72,15 +72,6 @@ def test_report_wins_over_own_count_and_stays_in_bounds(
 def test_price_never_falls_when_more_is_reported(name: str, low: int, more: int) -> None:
     product = PRODUCTS[name]
     assert price(product, Reported(low)).tokens <= price(product, Reported(low + more)).tokens
-
-
-@given(content=st.integers(0, 10**7), results=st.integers(1, 200))
-def test_search_formula_is_content_or_ten_thousand_per_ten_results(
-    content: int, results: int
-) -> None:
-    found = search_tokens(content, results, 10_000)
-    assert found == max(content, ((results + 9) // 10) * 10_000)
-    assert found >= 10_000
 
 
 def words(text: str) -> int:
