@@ -73,9 +73,9 @@ end
 -- Microseconds until `cost` fits, if nothing else comes. Counted from the clock as it is, not as
 -- it would be kept from running backwards: a refusal leaves no trace of the latter.
 local function wait_us(w, cost, limit)
-  if w.sum + cost <= limit then return 0 end
+  local excess = cost - (limit - w.sum)
+  if excess <= 0 then return 0 end
   if not w.map then drop_dead(w, w.key) end
-  local excess = w.sum + cost - limit
   for n = w.head, w.tail - 1 do
     local packed = w.map[tostring(n % RING)]
     excess = excess - tonumber(string.sub(packed, 1, -9))

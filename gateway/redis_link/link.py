@@ -15,7 +15,7 @@ from typing import Any
 from gateway.errors import RedisUnavailable
 from gateway.redis_link.answer import Answer, Plain
 from gateway.redis_link.connection import Counters
-from gateway.redis_link.node import ATTEMPTS, Node, State
+from gateway.redis_link.node import ATTEMPTS, Node
 from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_url
 
 DEFAULT_DEADLINE_MS = 250
@@ -65,14 +65,14 @@ class RedisLink:
     def is_up(self) -> bool:
         """Whether every node that owns slots is connected."""
         if self._owners is None:
-            return self._seed is not None and self._seed.state is State.UP
-        return bool(self._nodes) and all(n.state is State.UP for n in self._nodes.values())
+            return self._seed is not None and self._seed.is_up
+        return bool(self._nodes) and all(n.is_up for n in self._nodes.values())
 
     @property
     def reason(self) -> str:
         """Why it is not up, in words."""
         nodes = [*self._nodes.values(), *([self._seed] if self._seed else [])]
-        return "; ".join(f"{n.endpoint}: {n.reason}" for n in nodes if n.state is not State.UP)
+        return "; ".join(f"{n.endpoint}: {n.reason}" for n in nodes if not n.is_up)
 
     def script(self, text: str) -> Script:
         """Make a script known. Call it before `open`: connections load what is known by then."""
@@ -86,7 +86,7 @@ class RedisLink:
         self._seed = self._node(self._endpoint)
         self._refresher = asyncio.create_task(self._keep_map(), name="redis slots")
         await self._seed.first_outcome.wait()
-        if self._seed.state is not State.UP:
+        if not self._seed.is_up:
             raise RedisUnavailable(f"{self._endpoint}: {self._seed.reason}")
         if self._seed.cluster:
             await self._read_map(self._seed)
@@ -110,7 +110,7 @@ class RedisLink:
             self._want_map()
             answer.fail(RedisUnavailable("no node serves this slot"))
             return
-        if node.state is not State.UP and self._owners is not None:
+        if self._owners is not None and not node.is_up:
             self._want_map()
         node.send(answer)
 
@@ -178,7 +178,7 @@ class RedisLink:
             await self._refresh_wanted.wait()
             await asyncio.sleep(REFRESH_PAUSE_S)
             self._refresh_wanted.clear()
-            up = [n for n in (self._seed, *self._nodes.values()) if n and n.state is State.UP]
+            up = [n for n in (self._seed, *self._nodes.values()) if n and n.is_up]
             for node in up:
                 try:
                     await self._read_map(node)

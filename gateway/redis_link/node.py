@@ -65,12 +65,18 @@ class Node:
         self._loading = False
         self._keeper = self._loop.create_task(self._keep(), name=f"redis {endpoint}")
 
+    @property
+    def is_up(self) -> bool:
+        """Whether a command would be written now."""
+        return self._connection is not None and not self._connection.lost.done()
+
     def send(self, answer: Answer[object]) -> None:
         """Send it, or let it wait for the connection, or fail it at once when there is none."""
         connection = self._connection
-        if connection is not None:
+        if connection is not None and not connection.lost.done():
             connection.send(answer)
-        elif self.state is State.CONNECTING:
+        elif self.state is State.CONNECTING or self.state is State.UP:
+            # Up, but lost a moment ago: the keeper is about to connect again.
             self._queued.append(answer)
         else:
             answer.fail(RedisUnavailable(f"{self.endpoint}: {self.reason}"))
