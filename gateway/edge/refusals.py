@@ -43,9 +43,8 @@ def authorization_format() -> Problem:
 
 def invalid_key() -> Problem:
     """A key with a typo, or one that does not exist; which of both is not told."""
-    return Problem(
-        "AUTH_INVALID_API_KEY", 401, "Invalid API key, please get a new one with POST /v1/keys"
-    )
+    detail = "Invalid API key, please get a new one with POST /v1/keys"
+    return Problem("AUTH_INVALID_API_KEY", 401, detail)
 
 
 def revoked() -> Problem:
@@ -60,9 +59,8 @@ def revoked() -> Problem:
 
 def suspended() -> Problem:
     """A key that the operator or a payment dispute has put on hold."""
-    return Problem(
-        "AUTHZ_KEY_SUSPENDED", 402, "This API key is suspended; please contact the operator"
-    )
+    detail = "This API key is suspended; please contact the operator"
+    return Problem("AUTHZ_KEY_SUSPENDED", 402, detail)
 
 
 # What may be used.
@@ -297,6 +295,5 @@ def stopping(retry_after_ms: int = MS_PER_S) -> Problem:
 
 def internal_error() -> Problem:
     """A bug of ours; the request id finds it in the log."""
-    return Problem(
-        "INTERNAL_ERROR", 500, "Something went wrong inside the gateway; nothing was charged"
-    )
+    detail = "Something went wrong inside the gateway; nothing was charged"
+    return Problem("INTERNAL_ERROR", 500, detail)
