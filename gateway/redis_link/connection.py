@@ -131,13 +131,14 @@ class Connection(asyncio.Protocol):
         now_s = self._loop.time()
         oldest = self._waiting[0]
         due_s = oldest.queued_s + self._deadline_s
+        if now_s >= due_s and oldest is self._suspect:
+            self.drop("no answer within the deadline")
+            return
         if now_s >= due_s:
-            if oldest is self._suspect:
-                self.drop("no answer within the deadline")
-                return
             # It may be us who stood still, with the answer unread: look once more after a read.
             self._suspect = oldest
-            due_s = now_s + _SECOND_LOOK_S
+            self._sweep = self._loop.call_later(_SECOND_LOOK_S, self._look_for_late)
+            return
         for answer in self._waiting:
             # Sent again after a redirect: its own deadline may end before this node's.
             if now_s >= answer.started_s + self._deadline_s:

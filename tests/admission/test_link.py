@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.admission.ask import Code
 from gateway.admission.gate import Gate
@@ -175,16 +176,24 @@ async def test_a_server_that_talks_nonsense_is_dropped() -> None:
     await server.wait_closed()
 
 
-async def test_our_own_standstill_is_not_blamed_on_redis(redis_url: str) -> None:
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_our_own_standstill_is_not_blamed_on_redis(
+    redis_server: RedisServer, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     """A loop that was blocked for longer than the deadline finds the answer in the socket."""
-    link = RedisLink(redis_url, deadline_ms=50)
-    await link.open()
-    answer = link.call(None, "PING")
-    await asyncio.sleep(0)
-    _block(0.12)
-    assert await answer == b"PONG"
-    assert link.connects == 1
-    await link.close()
+
+    async def stand_still() -> None:
+        link = RedisLink(redis_server.url, deadline_ms=50)
+        await link.open()
+        answer = link.call(None, "PING")
+        await asyncio.sleep(0)
+        _block(0.12)
+        assert await answer == b"PONG"
+        assert link.connects == 1
+        await link.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(stand_still())
 
 
 def _block(seconds: float) -> None:
