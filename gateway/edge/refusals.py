@@ -150,7 +150,7 @@ def too_many_new_keys(limit: int, retry_after_ms: int) -> Problem:
 def unknown_path(method: str, path: str, offered: Sequence[str]) -> Problem:
     """Nothing is at this path of this host; says what is."""
     there = f"; there are {', '.join(offered)}" if offered else ""
-    return Problem("PATH_NOT_FOUND", 404, f"Nothing is at {method} {_shown(path)}{there}")
+    return Problem("PATH_NOT_FOUND", 404, f"Nothing is at {_shown(method)} {_shown(path)}{there}")
 
 
 def not_found(kind: str, name: str) -> Problem:

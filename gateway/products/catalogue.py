@@ -42,6 +42,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PATH: Final = re.compile(r"/|(/[A-Za-z0-9._~-]+)+")
 _HEADER: Final = re.compile(r"[a-z0-9][a-z0-9-]*\*?")
+_OUR_PREFIX: Final = "x-sluice-"
 # The gateway speaks for these itself; a client's own would let it pose as someone else.
 _NEVER_FORWARDED: Final = frozenset(
     {
@@ -182,10 +183,20 @@ def _headers(section: Section) -> tuple[frozenset[str], tuple[str, ...]]:
     for name in names:
         if not _HEADER.fullmatch(name):
             section.wrong("headers", f"must be lower-case names, or x-md-*, not {shown(name)}")
-        elif name in _NEVER_FORWARDED or name.startswith("x-sluice"):
+        elif _is_ours(name):
             section.wrong("headers", f"may not name {name}: the gateway speaks for it")
     exact = frozenset(name for name in names if not name.endswith("*"))
     return exact, tuple(name[:-1] for name in names if name.endswith("*"))
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a name, or any that a prefix like `x-f*` lets through, is the gateway's own."""
+    if name.endswith("*"):
+        start = name[:-1]
+        return any(each.startswith(start) for each in (*_NEVER_FORWARDED, _OUR_PREFIX)) or (
+            start.startswith(_OUR_PREFIX)
+        )
+    return name in _NEVER_FORWARDED or name.startswith(_OUR_PREFIX)
 
 
 def _usage_sources(section: Section) -> tuple[UsageSource, ...]:

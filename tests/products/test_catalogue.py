@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import ConfigurationFault
 from gateway.products.builtin import builtin_text, load_catalogue
@@ -193,3 +195,49 @@ def test_without_the_built_in_one_every_field_must_be_given() -> None:
         load(OPERATORS_FILE)
     assert "reader.service is missing" in caught.value.mistakes
     assert "limits.max_inputs_per_request is missing" in caught.value.mistakes
+
+
+FIELDS = [
+    line.partition(" = ")[0]
+    for line in builtin_text().partition("[search]")[2].partition("[deepsearch]")[0].splitlines()
+    if " = " in line and not line.startswith("#")
+]
+TOML_VALUES = st.sampled_from(
+    [
+        *("0", "-1", "1", "99999999999999999999", "1.5", "nan", "true", '""', '"x"', '"a b"'),
+        *("[]", "{}", "[1]", '["x"]', '["x", "x"]', "[[]]", "{ rpm = 1 }", "{ rpm = [] }"),
+        *("1979-05-27", '"blocked"', '["/"]', '"/"', '"*"', '["x-*"]', '"\\u0000"'),
+    ]
+)
+
+
+def mistakes_of(text: str) -> tuple[str, ...]:
+    try:
+        load(text, builtin_text())
+    except ConfigurationFault as fault:
+        return fault.mistakes
+    return ()
+
+
+@settings(max_examples=200)
+@given(
+    name=st.sampled_from(sorted(FACTS)),
+    changes=st.dictionaries(st.sampled_from([*FIELDS, "other"]), TOML_VALUES, min_size=1),
+)
+def test_any_value_in_any_field_gives_a_catalogue_or_sentences(
+    name: str, changes: dict[str, str]
+) -> None:
+    text = f"[{name}]\n" + "\n".join(f"{field} = {value}" for field, value in changes.items())
+    mistakes = mistakes_of(text)
+    assert all(each.startswith(name) for each in mistakes), mistakes
+    if not mistakes:
+        product = load(text, builtin_text()).products[name]
+        assert product.key.rpm >= 1
+        assert product.methods
+
+
+@given(text=st.text(max_size=60))
+def test_any_text_gives_a_catalogue_or_sentences(text: str) -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        load(text, builtin_text())
+    assert caught.value.mistakes
