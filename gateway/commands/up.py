@@ -131,7 +131,7 @@ async def _start(settings: Settings, supervisor: Supervisor, stack: AsyncExitSta
     assert plan.settings.database_url is not None
     await bring_up_to_date(plan.settings.database_url)
     base = await stack.enter_async_context(app.ground(plan.settings, "operations"))
-    await stack.enter_async_context(operations(base))
+    await stack.enter_async_context(operations(app.ops_parts(base)))
     await supervisor.add(household.worker(plan.settings))
     await supervisor.add(*household.gateways(plan.settings))
     await _until_ready(plan, supervisor)

@@ -101,9 +101,9 @@ def socket_folder(home: Path, socket_name: str) -> Path:
     The short folder is recorded in `home`, which is made if need be, so that the next start uses
     the same.
     """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if len(os.fsencode(home / socket_name)) <= MAX_SOCKET_PATH_BYTES:
         return home
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     record = home / "socket-folder"
     if record.exists():
         recorded = Path(record.read_text(encoding="utf-8").strip())

@@ -78,7 +78,7 @@ def record_way(folder: Path, way: Way) -> None:
 def _recorded(folder: Path) -> str | None:
     try:
         text = (folder / "way").read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return text if (folder / "cluster").is_dir() else None
 

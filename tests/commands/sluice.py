@@ -1,0 +1,114 @@
+"""`sluice up` as a child of a test: started, read, asked, stopped."""
+
+import contextlib
+import os
+import queue
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.commands.ports import any_free
+from tests.embedded.processes import ROOT, family, left_after
+
+READY_S = 60.0
+STOPPED_S = 40.0
+
+
+@dataclass(slots=True)
+class Up:
+    """A running `sluice up`; `lines` is what it printed until it was ready."""
+
+    process: subprocess.Popen[str]
+    port: int
+    ops_port: int
+    spoken: "queue.Queue[str]"
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def door(self) -> str:
+        """The front door."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def curls(self) -> list[list[str]]:
+        """The three commands it printed, as a shell would split them."""
+        return [shlex.split(line) for line in self.lines if line.startswith("  curl ")]
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Signal it; the exit code, once it and everybody it started have ended."""
+        everybody = family(self.process.pid)
+        self.process.send_signal(how)
+        code = self.process.wait(STOPPED_S)
+        # After a clean stop nobody may be left at all; after a kill the kernel needs a moment.
+        left = left_after(everybody, 5 if how is signal.SIGKILL else 0)
+        assert not left, left
+        return code
+
+
+@contextlib.contextmanager
+def up(
+    folder: Path,
+    *,
+    before: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Up]:
+    """Run `sluice up` on free ports until the block ends; it is ready when this yields."""
+    port, ops_port = any_free("127.0.0.1"), any_free("127.0.0.1")
+    process = start(folder, port, ops_port, before=before, env=env)
+    running = Up(process, port, ops_port, queue.Queue())
+    reader = threading.Thread(target=_listen, args=(process, running.spoken), daemon=True)
+    reader.start()
+    try:
+        running.lines += _until_ready(running)
+        yield running
+    finally:
+        if process.poll() is None:
+            running.stop(signal.SIGKILL)
+        reader.join()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def start(
+    folder: Path,
+    port: int,
+    ops_port: int,
+    *,
+    before: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
+    """Start it with stdout and stderr in one pipe."""
+    ours = {"DATA_DIR": str(folder), "PORT": str(port), "OPS_PORT": str(ops_port), "WORKERS": "2"}
+    settings = {f"SLUICE_{name}": value for name, value in {**ours, **(env or {})}.items()}
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "gateway", "up"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **settings},
+    )
+
+
+def _listen(process: subprocess.Popen[str], spoken: "queue.Queue[str]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        spoken.put(line.rstrip("\n"))
+
+
+def _until_ready(running: Up) -> list[str]:
+    lines: list[str] = []
+    give_up_s = time.monotonic() + READY_S
+    while True:
+        with contextlib.suppress(queue.Empty):
+            lines.append(running.spoken.get(timeout=0.1))
+            if lines[-1].startswith("Ctrl-C"):
+                return lines
+        assert running.process.poll() is None, "\n".join(lines)
+        assert time.monotonic() < give_up_s, "\n".join(lines)
