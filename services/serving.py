@@ -33,7 +33,7 @@ SIGNED: Final = web.RequestKey("signed", Signed)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Writes a refusal in the envelope of the service: HTTP status and one public sentence.
-Envelope = Callable[[int, str], web.Response]
+Envelope = Callable[[web.Request, int, str], web.Response]
 
 log = logging.getLogger("sluice.service")
 
@@ -85,21 +85,21 @@ class _Guard:
             self._secret, request.method, request.raw_path, request.headers, _now_ms()
         )
         if isinstance(signed, str):
-            return self._envelope(401, f"Only the gateway may ask this service: {signed}")
+            return self._envelope(request, 401, f"Only the gateway may ask this service: {signed}")
         try:
             if not body_matches(signed, await request.read()):
-                return self._envelope(401, "The body is not the one that was signed")
+                return self._envelope(request, 401, "The body is not the one that was signed")
             request[SIGNED] = signed
             return await handler(request)
         except web.HTTPRequestEntityTooLarge:
-            return self._envelope(413, "The request body is too large")
+            return self._envelope(request, 413, "The request body is too large")
         except web.HTTPException as refusal:
-            return self._envelope(refusal.status, refusal.reason)
+            return self._envelope(request, refusal.status, refusal.reason)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
             log.exception("request %s failed", signed.request_id)
-            return self._envelope(500, "The service failed; the request is not charged")
+            return self._envelope(request, 500, "The service failed; the request is not charged")
 
 
 def main(name: str, build: Callable[[Settings], web.Application]) -> None:
@@ -137,6 +137,8 @@ async def serve(app: web.Application, listen: Listen) -> None:
         app,
         access_log=None,
         keepalive_timeout=KEEPALIVE_S,
+        # Work for a gateway that has hung up is work for nobody.
+        handler_cancellation=True,
         shutdown_timeout=DRAIN_S,
         max_line_size=64 * 1024,  # a target may be a long URL, percent-encoded
     )

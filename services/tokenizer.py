@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 from unicodedata import category
 
-from rs_bpe.bpe import openai  # type: ignore[import-not-found]
+from rs_bpe import bpe
 
 DEFAULT: Final = "cl100k_base"
 AVAILABLE: Final = ("cl100k_base", "o200k_base")
@@ -46,8 +46,8 @@ class Tokenizer:
         if name not in AVAILABLE:
             raise ValueError(f"no tokenizer {name!r}; available: {', '.join(AVAILABLE)}")
         self.name = name
-        self._vocabulary: _Vocabulary = getattr(openai, name)()
-        self._bytes = self._vocabulary.bpe()
+        self._vocabulary: _Vocabulary = getattr(bpe.openai, name)()
+        self._bytes: _Bytes = self._vocabulary.bpe()
 
     def count(self, text: str) -> int:
         """Tokens of `text`; a lone surrogate counts as the replacement character."""

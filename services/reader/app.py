@@ -208,7 +208,7 @@ def _refuse(refusal: Refusal) -> web.Response:
     return _written(refusal.status, forms.refusal_json(refusal), Form.JSON, wire.void_headers())
 
 
-def _envelope(status: int, message: str) -> web.Response:
+def _envelope(_request: web.Request, status: int, message: str) -> web.Response:
     return _refuse(refusals.by_status(status, message))
 
 

@@ -145,8 +145,12 @@ async def _take(
                     return too_large(f"{target.url} is larger than {page_bytes} bytes")
                 if inflate.waiting:
                     await asyncio.sleep(0)  # a bomb shares the loop with everyone else
+        while piece := inflate.rest():
+            pieces.append(piece)
     except zlib.error:
         return unreachable(f"{target.url} sent a broken {encoding} stream")
+    if not inflate.complete:
+        return unreachable(f"{target.url} sent a {encoding} stream that breaks off")
     return Fetched(
         target=target,
         status=response.status,
@@ -184,6 +188,17 @@ class _Inflate:
         piece = self._step(self._stream)
         self._begun = True
         return piece
+
+    def rest(self) -> bytes:
+        """What the decoder still held when the input ended: less than one of its windows."""
+        if self._stream is None or self._stream.eof:
+            return b""
+        return self._stream.decompress(b"", INFLATE_BYTES)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the stream came to its own end; an answer without a body has none."""
+        return self._stream is None or self._stream.eof or not self._begun
 
     def _step(self, stream: "zlib._Decompress") -> bytes:
         try:

@@ -9,7 +9,9 @@ from typing import Final
 from html_to_markdown import ConversionError, ConversionOptions, PreprocessingOptions, convert
 
 BLANK_LINES: Final = re.compile(r"\n{3,}")
-TRAILING: Final = re.compile(r"[ \t]+$(?<!  )", re.MULTILINE)
+# The parts of a page in which a line break is one, once the page is well-formed.
+PREFORMATTED: Final = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL | re.IGNORECASE)
+BREAKS: Final = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
 
 
 class UnparsableError(ValueError):
@@ -43,7 +45,14 @@ def _convert(html: str, form: str) -> str:
         ),
     )
     try:
-        written = convert(html, options).content or ""
+        written = convert(_flowing(html), options).content or ""
     except ConversionError as fault:
         raise UnparsableError(str(fault)) from fault
     return BLANK_LINES.sub("\n\n", written).strip()
+
+
+def _flowing(html: str) -> str:
+    """`html` with the line breaks of its source as spaces, which is what they mean."""
+    parts = PREFORMATTED.split(html)
+    parts[::2] = [BREAKS.sub(" ", part) for part in parts[::2]]
+    return "".join(parts)

@@ -95,5 +95,6 @@ async def _fields(request: web.Request) -> Mapping[str, Any] | Refusal:
     return found
 
 
-def _envelope(status: int, message: str) -> web.Response:
-    return api_refusals.answer(api_refusals.by_status(status, message), "")
+def _envelope(request: web.Request, status: int, message: str) -> web.Response:
+    request_id = request.headers.get(wire.REQUEST_ID, "")
+    return api_refusals.answer(api_refusals.by_status(status, message), request_id)

@@ -73,12 +73,9 @@ class _Fields:
         if not isinstance(value, str):
             raise self.mistake("tokenizer", "Input should be a valid string", "string_type")
         if value not in tokenizer.AVAILABLE:
-            why = (
-                "is not available on this deployment" if value in KNOWN_ELSEWHERE else "is unknown"
-            )
-            message = f"Tokenizer {value[:40]!r} {why}; available: " + ", ".join(
-                tokenizer.AVAILABLE
-            )
+            why = "not available on this deployment" if value in KNOWN_ELSEWHERE else "unknown"
+            listed = ", ".join(tokenizer.AVAILABLE)
+            message = f"Tokenizer {value[:40]!r} is {why}; available: {listed}"
             where = (self._place, "tokenizer")
             raise _AskError(Refusal(400, "INPUT_TOKENIZER_NOT_FOUND", message, where))
         return value
