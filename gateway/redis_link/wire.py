@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 SLOTS: Final = 16_384
 DEFAULT_PORT: Final = 6_379
+LOOPBACK: Final = "127.0.0.1"
 
 Word = bytes | str | int
 
@@ -29,7 +30,9 @@ class Endpoint:
 
     def at(self, host: str, port: int) -> "Endpoint":
         """Another node of the same cluster: same credentials, another address."""
-        return Endpoint(host or self.host, port, None, 0, self.user, self.password, self.tls)
+        return Endpoint(
+            host or self.host or LOOPBACK, port, None, 0, self.user, self.password, self.tls
+        )
 
     def __str__(self) -> str:
         return self.path or f"{self.host}:{self.port}"
@@ -96,6 +99,6 @@ def read_url(url: str) -> Endpoint:
     if parts.scheme not in ("redis", "rediss"):
         raise ValueError(f"a Redis URL begins with redis:, rediss: or unix:, not {url!r}")
     db = int(parts.path.strip("/") or 0)
-    host = parts.hostname or "127.0.0.1"
+    host = parts.hostname or LOOPBACK
     port = parts.port or DEFAULT_PORT
     return Endpoint(host, port, None, db, user, password, parts.scheme == "rediss")

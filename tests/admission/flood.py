@@ -1,0 +1,31 @@
+"""One of several processes that ask at the same moment; prints how many of its asks passed.
+
+python -m tests.admission.flood URL SUBJECT ASKS LIMIT PLACE
+"""
+
+import asyncio
+import sys
+
+from gateway.admission.ask import Code
+from gateway.admission.gate import Gate
+from gateway.redis_link import RedisLink
+from tests.admission.asking import Asker, limits
+
+
+async def flood(url: str, subject: str, count: int, limit: int, place: int) -> int:
+    link = RedisLink(url)
+    gate = Gate(link)
+    await link.open()
+    numbers = iter(range(place * 10_000, (place + 1) * 10_000))
+    asker = Asker(subject, limits=limits(rpm=limit), numbers=numbers)
+    await link.call(None, "INCR", "ready")
+    while await link.call(None, "EXISTS", "go") == 0:
+        await asyncio.sleep(0.001)
+    decisions = await asyncio.gather(*(gate.admit(asker.ask()) for _ in range(count)))
+    await link.close()
+    return sum(d.code is Code.ADMITTED for d in decisions)
+
+
+if __name__ == "__main__":
+    url, subject, *numbers = sys.argv[1:]
+    print(asyncio.run(flood(url, subject, *map(int, numbers))))  # noqa: T201

@@ -1,0 +1,32 @@
+"""Many processes, one limit."""
+
+import asyncio
+import sys
+
+import pytest
+
+from tests.admission.asking import Direct
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_ten_of_a_hundred_pass_whatever_the_number_of_processes(
+    direct: Direct, redis_url: str, processes: int
+) -> None:
+    words = [redis_url, "a:198.51.100.7", str(100 // processes), "10"]
+    children = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.admission.flood",
+            *words,
+            str(place),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for place in range(processes)
+    ]
+    async with asyncio.timeout(20):
+        while await direct.link.call(None, "GET", "ready") != str(processes).encode():
+            await asyncio.sleep(0.02)
+        await direct.link.call(None, "SET", "go", "1")
+        told = [await child.communicate() for child in children]
+    assert sum(int(out) for out, _ in told) == 10
