@@ -74,15 +74,16 @@ local entry = tokens and record(tokens, tpm_cost, d) or 0
 local deadline_ms = tonumber(ARGV[14])
 local packed = pack_hold(hold, tokens and tpm_cost or 0, entry, deadline_ms, tonumber(ARGV[13]),
   product, ARGV[11])
-if hold > 0 then redis.call('HINCRBY', KEYS[1], '#held', ARGV[15]) end
-redis.call('HINCRBY', KEYS[1], open_field, 1)
+local held_now = string.format('%.0f', (held[2] or 0) + hold)
+local open_now = (held[3] or 0) + 1
 if tonumber(held[4] or 0) < deadline_ms + GRACE_MS then
   -- Set for twice the grace, so that the next requests find it long enough.
-  redis.call('HSET', KEYS[1], request_id, packed, '#until', deadline_ms + 2 * GRACE_MS)
+  redis.call('HSET', KEYS[1], request_id, packed, '#held', held_now, open_field, open_now,
+    '#until', deadline_ms + 2 * GRACE_MS)
   redis.call('PEXPIRE', KEYS[1],
     math.max(0, deadline_ms - math.floor(time / 1000)) + 2 * GRACE_MS)
 else
-  redis.call('HSET', KEYS[1], request_id, packed)
+  redis.call('HSET', KEYS[1], request_id, packed, '#held', held_now, open_field, open_now)
 end
 redis.call('ZADD', KEYS[2], ARGV[14], ARGV[11] .. ' ' .. string.sub(KEYS[1], 9) .. ' ' .. request_id)
 return answer(ADMITTED, 0, available - hold)

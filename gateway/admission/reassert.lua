@@ -15,7 +15,7 @@ local keep_until = math.max(tonumber(redis.call('HGET', KEYS[1], '#until') or 0)
   deadline_ms + 2 * GRACE_MS)
 redis.call('HSET', KEYS[1], ARGV[2],
   pack_hold(hold, 0, 0, deadline_ms, tonumber(ARGV[5]), ARGV[6], ARGV[7]), '#until', keep_until)
-if hold > 0 then redis.call('HINCRBY', KEYS[1], '#held', ARGV[3]) end
+redis.call('HINCRBY', KEYS[1], '#held', ARGV[3])
 redis.call('HINCRBY', KEYS[1], '#open:' .. ARGV[6], 1)
 redis.call('PEXPIRE', KEYS[1], math.max(0, keep_until - math.floor(time / 1000)))
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[7] .. ' ' .. string.sub(KEYS[1], 9) .. ' ' .. ARGV[2])

@@ -22,7 +22,7 @@ for i = 4 + words, #ARGV, 2 do
     if redis.call('HINCRBY', KEYS[1], open_field, -1) <= 0 then
       redis.call('HDEL', KEYS[1], open_field)
     end
-    if hold > 0 and redis.call('HINCRBY', KEYS[1], '#held', string.format('%.0f', -hold)) <= 0 then
+    if redis.call('HINCRBY', KEYS[1], '#held', string.format('%.0f', 0 - hold)) <= 0 then
       redis.call('HDEL', KEYS[1], '#held')
     end
     redis.call('ZREM', KEYS[2], instance .. ' ' .. string.sub(KEYS[1], 9) .. ' ' .. request_id)

@@ -56,7 +56,7 @@ local function look(key, time)
   w.now = w.clock
   if w.now < last then
     w.offset = offset + (last - w.now)
-    w.now = last
+    w.now, w.moved = last, true
   end
   if last <= w.now - W then
     w.offset = 0
@@ -111,18 +111,25 @@ local function record(w, cost, d)
     w.sum, w.alive, w.head_last = cost, true, now
     return n
   end
-  if w.dead and #w.dead > 0 then redis.call('HDEL', key, unpack(w.dead)) end
   w.sum = w.sum + cost
-  if now - w.first < d then
-    if w.head == w.tail then w.head_last = now end
-    redis.call('HSET', key, 's', w.sum, 'h', w.head, 'a', w.head_last, 'l', now,
-      'c', w.count + cost, 'o', w.offset)
+  local joins = now - w.first < d
+  local last = string.format('%.0f', now)
+  if joins and w.head == w.tail then w.head_last = now end
+  if w.dead and #w.dead > 0 then
+    redis.call('HDEL', key, unpack(w.dead))
+    redis.call('HSET', key, 'h', w.head, 'a', w.head_last)
+  elseif joins and w.head == w.tail then
+    redis.call('HSET', key, 'a', last)
+  end
+  if w.moved then redis.call('HSET', key, 'o', w.offset) end
+  if joins then
+    redis.call('HSET', key, 's', w.sum, 'l', last, 'c', w.count + cost)
     return w.tail
   end
   local packed = string.format('%.0f%08.0f', w.count, math.fmod(w.last, PACK))
   local n = w.tail + 1
-  redis.call('HSET', key, 's', w.sum, 'h', w.head, 't', n, 'a', w.head_last, 'f', now, 'l', now,
-    'c', cost, 'o', w.offset, tostring(w.tail % RING), packed)
+  redis.call('HSET', key, 's', w.sum, 't', n, 'f', last, 'l', last, 'c', cost,
+    tostring(w.tail % RING), packed)
   redis.call('PEXPIRE', key, math.ceil((W + d) / 1000) + SLACK_MS)
   return n
 end

@@ -12,6 +12,15 @@ from gateway.redis_link import RedisLink
 from tests.admission.asking import Asker, limits
 
 
+async def wait_for(link: RedisLink, key: str, value: bytes) -> None:
+    """Until the key has this value; for a quarter of a minute at most."""
+    for _ in range(15_000):
+        if await link.call(None, "GET", key) == value:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError(f"{key} never became {value!r}")
+
+
 async def flood(url: str, subject: str, count: int, limit: int, place: int) -> int:
     link = RedisLink(url)
     gate = Gate(link)
@@ -19,8 +28,7 @@ async def flood(url: str, subject: str, count: int, limit: int, place: int) -> i
     numbers = iter(range(place * 10_000, (place + 1) * 10_000))
     asker = Asker(subject, limits=limits(rpm=limit), numbers=numbers)
     await link.call(None, "INCR", "ready")
-    while await link.call(None, "EXISTS", "go") == 0:
-        await asyncio.sleep(0.001)
+    await wait_for(link, "go", b"1")
     decisions = await asyncio.gather(*(gate.admit(asker.ask()) for _ in range(count)))
     await link.close()
     return sum(d.code is Code.ADMITTED for d in decisions)

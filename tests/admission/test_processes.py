@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.admission.asking import Direct
+from tests.admission.flood import wait_for
 
 
 @pytest.mark.parametrize("processes", [1, 4])
@@ -24,9 +25,7 @@ async def test_ten_of_a_hundred_pass_whatever_the_number_of_processes(
         )
         for place in range(processes)
     ]
-    async with asyncio.timeout(20):
-        while await direct.link.call(None, "GET", "ready") != str(processes).encode():
-            await asyncio.sleep(0.02)
-        await direct.link.call(None, "SET", "go", "1")
-        told = [await child.communicate() for child in children]
+    await wait_for(direct.link, "ready", str(processes).encode())
+    await direct.link.call(None, "SET", "go", "1")
+    told = [await child.communicate() for child in children]
     assert sum(int(out) for out, _ in told) == 10
