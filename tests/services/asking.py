@@ -1,6 +1,7 @@
 """Asks a service as the gateway does: signed, over TCP or a unix socket."""
 
 import hashlib
+import io
 import time
 import uuid
 from collections.abc import Mapping
@@ -94,7 +95,10 @@ class Asker:
         async with (
             aiohttp.ClientSession(connector=connector, skip_auto_headers=["Accept"]) as session,
             session.request(
-                method, URL(self.base + path, encoded=True), headers=headers, data=body or None
+                method,
+                URL(self.base + path, encoded=True),
+                headers=headers,
+                data=io.BytesIO(body) if body else None,
             ) as response,
         ):
             return Answer(response.status, dict(response.headers), await response.read())
