@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from gateway.errors import PostgresUnavailable
 from gateway.ledger.rows import (
     BalanceRow,
     InstanceRow,
@@ -22,6 +23,8 @@ from gateway.postgres import PostgresRefused
 ProductLimits = Mapping[str, int | None]
 _UNIQUE_VIOLATION: Final = "23505"
 _POST_ATTEMPTS: Final = 3
+# What is wrong with the events themselves: malformed (22), against a constraint (23), ours (SL).
+_OF_THE_EVENTS: Final = ("22", "23", "SL")
 
 
 class Book(Shelf):
@@ -89,18 +92,19 @@ class Book(Shelf):
                 # Two writers posted the same request in the same moment (a shipper and the
                 # reaper): the other one is through now, so this time it is seen and left out.
                 if refused.sqlstate != _UNIQUE_VIOLATION or attempt == _POST_ATTEMPTS:
-                    raise OutcomesRefused(refused.sqlstate, refused.detail) from refused
+                    raise _fault_of(refused) from refused
         raise AssertionError("the loop above returns or raises")
 
     async def refund_undelivered(self, request_ids: Sequence[str]) -> list[BalanceRow]:
         """Gives back what these requests cost, once each, to the buckets that it came from.
 
-        Their outcomes must be posted: OutcomesRefused SL004 otherwise, and nothing was given.
+        Post their outcomes first: for one that is not posted nothing is given, and that is noted
+        as a contradiction. Answers the newest row of every key touched.
         """
         try:
             rows = await self._postgres.rows(self._queries["refund_undelivered"], list(request_ids))
         except PostgresRefused as refused:
-            raise OutcomesRefused(refused.sqlstate, refused.detail) from refused
+            raise _fault_of(refused) from refused
         return [balance_of(row) for row in rows]
 
     async def credit(self, key_id: int, tokens: int, bucket: str, ref: str) -> BalanceRow | Refusal:
@@ -151,7 +155,8 @@ class Book(Shelf):
 
         All numbers below `complete_below` have ended as a posted outcome, or are among the
         `unused_numbers`: given back by a refusal, free for a later request. Each beat replaces
-        the one before. `drained`: its spool is shipped to the end and it will send no more.
+        the one before. `drained`: its spool is shipped to the end; such a beat may come from
+        another process and then does not lower the number.
         """
         await self._postgres.value(
             self._queries["beat_instance"],
@@ -163,7 +168,7 @@ class Book(Shelf):
         )
 
     async def list_instances(self, limit: int = 1_000) -> list[InstanceRow]:
-        """The instances that are not drained, the longest silent first."""
+        """The instances that are not drained, the latest beat first."""
         rows = await self._postgres.rows(self._queries["list_instances"], limit)
         return [InstanceRow(*row.values()) for row in rows]
 
@@ -178,3 +183,10 @@ class Book(Shelf):
         if row["refusal"] is not None:
             return Refusal(row["refusal"])
         return balance_of(row)
+
+
+def _fault_of(refused: PostgresRefused) -> OutcomesRefused | PostgresUnavailable:
+    """Only what lies in the events may set them aside: a missing right or function must not."""
+    if refused.sqlstate.startswith(_OF_THE_EVENTS):
+        return OutcomesRefused(refused.sqlstate, refused.detail)
+    return PostgresUnavailable(str(refused))

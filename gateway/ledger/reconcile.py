@@ -22,7 +22,6 @@ CHECKS: Final = (
     "outcomes_have_known_keys",
     "admissions_are_not_lost",
     "admissions_end_once",
-    "drained_instances_are_silent",
     "grants_are_unique",
     "given_back_was_taken",
     "usage_is_outcomes",

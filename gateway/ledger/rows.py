@@ -56,8 +56,8 @@ class MintRefused:
 class OutcomesRefused(Fault):
     """PostgreSQL refused a batch of outcomes for what is in it; nothing of it was posted.
 
-    `sqlstate` SL001: a key that does not exist; SL002: a month that can't be; SL004: a refund of
-    an outcome that is not posted; else the batch is malformed. Repeating it does not help.
+    `sqlstate` SL001: a key that does not exist; SL002: a month that can't be; else an event is
+    malformed. Repeating it does not help.
     """
 
     def __init__(self, sqlstate: str, detail: str) -> None:
@@ -131,7 +131,8 @@ class Figures:
     """What the proof does not forbid but an operator wants to see.
 
     `shortfall_tokens`: charged but not there to take, ever. `contradictions`: outcomes that came
-    again saying something else. The outbox: changed keys of which Redis may have an older copy.
+    again saying something else, and refunds of what was never posted. The outbox: changed keys of
+    which Redis may have an older copy.
     """
 
     shortfall_tokens: int

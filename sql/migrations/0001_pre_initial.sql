@@ -190,8 +190,8 @@ create function utc_day(unix_ms bigint) returns date
 language sql immutable strict parallel safe
 return date '1970-01-01' + (unix_ms / 86400000)::integer;
 
--- A resubmitted outcome that says something else than the one that was posted first.
--- The first one stands; this is the trace of the second.
+-- The trace of what was said and not done: an outcome that came again saying something else than
+-- the one that was posted first, or that an answer was not delivered of which there is no outcome.
 create table contradiction (
     request_id uuid not null,
     event jsonb not null,
@@ -460,34 +460,32 @@ begin
             and o.month = outcome_month((e ->> 0)::uuid)
         where (o.kind, o.cost_tokens) <> (e ->> 1, (e ->> 4)::bigint)
             or o.key_id is distinct from (e ->> 2)::bigint
-        on conflict do nothing;
+        order by 1, 2 on conflict do nothing;
     end if;
     return query select b.* from balance b where b.key_id = any (v_keys);
 end $$;
 
 -- Gives back what was taken for answers that never reached their client, to the buckets it came
--- from; for a revoked key to forfeit. Once per request. An outcome not posted yet raises SL004.
+-- from; for a revoked key to forfeit. Once per request. Where no outcome is posted nothing was
+-- taken, so nothing is given; as that should not be, it leaves a trace.
 create function refund_undelivered(p_requests uuid[]) returns setof balance
 language plpgsql security definer set search_path = public, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
-    v_missing uuid[];
+    v_posted uuid[];
     v_keys bigint[];
     o record;
 begin
-    select array_agg(r) filter (where f.request_id is null), array_agg(distinct f.key_id)
-    into v_missing, v_keys from unnest(p_requests) r
-    left join outcome f on f.request_id = r and f.month = outcome_month(r);
-    if v_missing is not null then
-        raise exception 'not posted yet: %', v_missing using errcode = 'SL004';
-    end if;
+    -- Read once: what is posted from here on names keys that are not locked below.
+    select array_agg(f.request_id), array_agg(distinct f.key_id) into v_posted, v_keys
+    from unnest(p_requests) r join outcome f on f.request_id = r and f.month = outcome_month(r);
     perform from key_balance where key_id = any (v_keys) order by key_id for no key update;
     for o in
         select c.key_id, c.request_id || '/' || leg.bucket as ref, leg.bucket, leg.tokens,
             b.status = 'revoked' as revoked, utc_day(c.decided_ms) as day, c.product
         from outcome c join key_balance b on b.key_id = c.key_id,
             lateral (values ('trial', c.from_trial), ('paid', c.from_paid)) leg (bucket, tokens)
-        where (c.request_id, c.month) in (select r, outcome_month(r) from unnest(p_requests) r)
+        where (c.request_id, c.month) in (select r, outcome_month(r) from unnest(v_posted) r)
             and leg.tokens > 0
             and not exists (select from transfer t where t.kind = 'undelivered'
                             and t.ref = c.request_id || '/' || leg.bucket)
@@ -500,6 +498,9 @@ begin
         where u.key_id = o.key_id and u.day = o.day and u.product = o.product;
         perform note_change(o.key_id);
     end loop;
+    insert into contradiction (request_id, event)
+    select distinct r, jsonb '{"undelivered": "no outcome is posted"}' from unnest(p_requests) r
+    where r <> all (coalesce(v_posted, '{}')) order by r on conflict do nothing;
     return query select b.* from balance b where b.key_id = any (v_keys);
 end $$;
 
@@ -616,7 +617,11 @@ begin atomic
         coalesce((select range_agg(int8range(n, n, '[]')) from unnest(p_unused) n), '{}'),
         p_stopped, p_drained)
     on conflict (instance) do update set beat_at = now(),
-        complete_below = excluded.complete_below, unused = excluded.unused,
+        -- Who drains the spool of a dead instance does not know its numbers: its own word stays.
+        (complete_below, unused) = (select said.complete_below, said.unused from (values
+            (excluded.complete_below, excluded.unused),
+            (instance.complete_below, instance.unused)) said (complete_below, unused)
+            order by excluded.drained and said.complete_below < instance.complete_below limit 1),
         stopped = excluded.stopped, drained = excluded.drained;
 end;
 
@@ -626,6 +631,8 @@ language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     v_count bigint;
 begin
+    -- In the order in which refund_undelivered notes them.
+    perform from balance_outbox where key_id = any (p_keys) order by key_id for update;
     delete from balance_outbox o using unnest(p_keys, p_versions) as done (key_id, version)
     where o.key_id = done.key_id and o.version <= done.version;
     get diagnostics v_count = row_count;

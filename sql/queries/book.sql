@@ -38,10 +38,10 @@ select clear_outbox($1::bigint[], $2::bigint[]);
 -- beat_instance: an instance lives, and all its admissions below a number have ended
 select beat_instance($1, $2, $3::bigint[], $4, $5);
 
--- list_instances: the instances that have not been drained, longest silent first
+-- list_instances: the instances that have not been drained, the latest beat first
 select instance, (extract(epoch from now() - beat_at) * 1000)::bigint as beat_age_ms,
        complete_below, stopped, drained
-from instance where not drained order by beat_at limit $1;
+from instance where not drained order by beat_at desc limit $1;
 
 -- ensure_outcome_months: makes the partitions of the months ahead
 select ensure_outcome_months($1);

@@ -68,11 +68,6 @@ select instance, admission_no, count(*) as outcomes, min(request_id::text) as re
 from outcome where posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date
 group by instance, admission_no having count(*) > 1
 
--- drained_instances_are_silent: none of their numbers lies beyond what they said had ended
-select instance, admission_no, request_id::text from outcome join instance using (instance)
-where drained and admission_no >= complete_below
-    and posted_at >= $1::timestamptz and month >= ($1::timestamptz - interval '32 days')::date
-
 -- grants_are_unique: no key was given its trial tokens twice
 select credit_key as key_id, count(*) as grants from transfer
 where kind = 'grant' group by credit_key having count(*) > 1 and max(posted_at) >= $1::timestamptz

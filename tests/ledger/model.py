@@ -37,7 +37,7 @@ class Model:
         self.charges[request] = (key_id, from_trial, from_paid)
 
     def give_back(self, request: str) -> None:
-        if request in self.given_back:
+        if request in self.given_back or request not in self.charges:
             return
         self.given_back.add(request)
         key_id, from_trial, from_paid = self.charges[request]

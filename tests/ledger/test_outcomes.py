@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.errors import PostgresUnavailable
 from gateway.ledger.book import Book
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.rows import BalanceRow, OutcomesRefused
 from gateway.metering import event
 from gateway.postgres import Postgres
-from tests.ledger.conftest import Mint, differences
+from tests.ledger.conftest import Mint, Owner, differences
 from tests.ledger.events import INSTANCE, batch, charge, request_id, void
 
 
@@ -252,16 +253,30 @@ async def test_undelivered_of_a_revoked_key_goes_to_forfeit(
     assert differences(await reconciler.run()) == {}
 
 
-async def test_undelivered_before_its_outcome_is_posted_is_refused_and_gives_nothing(
-    book: Book, mint: Mint
+async def test_undelivered_without_a_posted_outcome_gives_nothing_and_leaves_a_trace(
+    book: Book, mint: Mint, reconciler: Reconciler
 ) -> None:
     key = (await mint(100)).key_id
     posted, missing = request_id(1), request_id(2)
     await book.post_outcomes(batch(charge(posted, key, 30)))
-    with pytest.raises(OutcomesRefused, match=missing) as refused:
-        await book.refund_undelivered([posted, missing])
-    assert refused.value.sqlstate == "SL004"
-    assert money(await book.load_balance(key)) == (70, 0)
+    (row,) = await book.refund_undelivered([posted, missing])
+    assert money(row) == (100, 0)
+    assert await book.refund_undelivered([missing]) == []
+    assert (await book.figures()).contradictions == 1
+    assert differences(await reconciler.run()) == {}
+
+
+async def test_missing_right_is_an_outage_and_no_fault_of_the_outcomes(
+    book: Book, mint: Mint, owner: Owner
+) -> None:
+    key = (await mint(100)).key_id
+    events = batch(charge(request_id(1), key, 30))
+    await owner.execute("revoke execute on function post_outcomes(jsonb) from sluice_runtime")
+    with pytest.raises(PostgresUnavailable, match="permission"):
+        await book.post_outcomes(events)
+    await owner.execute("grant execute on function post_outcomes(jsonb) to sluice_runtime")
+    (row,) = await book.post_outcomes(events)
+    assert money(row) == (70, 0)
 
 
 async def test_instance_is_known_from_its_first_outcome(book: Book, mint: Mint) -> None:

@@ -34,7 +34,6 @@ FAULTS = [
     ("admissions_are_not_lost", "delete from outcome where kind = 'void'"),
     ("admissions_end_once", "update outcome set admission_no = 1 where kind = 'void'"),
     ("admissions_end_once", COPY_OF_THE_SECOND_CHARGE.format("'seq', 4")),
-    ("drained_instances_are_silent", "update instance set drained = true, complete_below = 3"),
     (
         "grants_are_unique",
         "insert into transfer overriding system value select (jsonb_populate_record(t,"
@@ -108,6 +107,27 @@ async def test_number_given_back_and_used_later_is_no_difference(
     await book.post_outcomes(batch(void(request_id(3), key_id, 3)))
     assert differences(await reconciler.run()) == {}
     await book.beat_instance(INSTANCE, 5, [], True, True)
+    assert differences(await reconciler.run()) == {}
+
+
+async def test_adopter_of_a_dead_instance_does_not_take_back_its_word(
+    book: Book, reconciler: Reconciler, postgres: Postgres, key_id: int
+) -> None:
+    await book.beat_instance(INSTANCE, 1, [], True, True)
+    row = await postgres.row("select complete_below, unused::text, drained from instance")
+    assert row is not None
+    assert tuple(row.values()) == (5, "{[3,4)}", True)
+    await book.post_outcomes(batch(void(request_id(9), key_id, 9)))
+    assert differences(await reconciler.run()) == {}
+    assert await book.list_instances() == []
+
+
+async def test_living_instance_may_lower_its_mark(
+    book: Book, reconciler: Reconciler, key_id: int
+) -> None:
+    await book.beat_instance(INSTANCE, 3, [], False, False)
+    (instance,) = await book.list_instances()
+    assert instance.complete_below == 3
     assert differences(await reconciler.run()) == {}
 
 
