@@ -2,12 +2,26 @@
 
     ask       the words: Ask, Decision, Code, Hold, Settlement (pure)
     window.lua, limits.lua   parts shared by the scripts
-    admit.lua settle.lua correct.lua peek.lua reassert.lua   the scripts
-    scripts   joins the parts, and encodes what a script is given
-    model     the pure twin of the scripts, and the local limiter while Redis is away
+    admit, settle, correct, peek, orphan, reassert   the scripts, one .lua file each
+    scripts   joins the parts, names the keys, encodes what a script is given
+    window, model   the pure twins of window.lua and of admit, settle, correct
+    local     the limiter of one process while Redis is away
+    refusals  the memory of refusals
+    orphans   holds that nobody will settle
     gate      what the pipeline, the shipper and the reaper call
 
-Failures: Redis down or slow is RedisUnavailable (with a key) or a local decision (without one);
-Redis emptied is BALANCE_NOT_LOADED, healed by one put_balance; a lost settle is healed by the
-next balance and by the reaper.
+What fails, and what then happens
+    Redis away, slow or frozen   with a key RedisUnavailable within the deadline, at once while it
+                                 stays away; without a key a local decision, counted
+    Redis emptied or restarted   BALANCE_NOT_LOADED, healed by one put_balance; scripts are loaded
+                                 by the link; `reassert` puts the holds of running requests back
+    a settle is lost             the next newer balance heals the copy, the reaper the hold
+    admit's reply is lost        the same request id again is ALREADY_HELD, or the reaper voids it
+    a slot moves                 MOVED, ASK and TRYAGAIN are followed within the deadline
+    a shard is lost              its subjects fail, the others go on (the cluster has to be set to
+                                 cluster-require-full-coverage no)
+
+Where the promise of the window fails, once and by at most one more limit: Redis' clock steps
+forward, a failover goes to a replica that lags, Redis' memory is lost. When its clock steps back,
+a full window makes clients wait longer by the step, until something is admitted.
 """

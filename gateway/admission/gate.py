@@ -230,5 +230,14 @@ def _newest(rows: Sequence[BalanceRow]) -> list[BalanceRow]:
 
 
 async def _all(answers: Sequence[Answer[Reply]]) -> list[Reply]:
-    """Every reply, or the first fault once all have ended."""
-    return [await answer for answer in answers]
+    """Every reply; the last fault is raised once all have ended."""
+    replies: list[Reply] = []
+    fault: RedisUnavailable | None = None
+    for answer in answers:
+        try:
+            replies.append(await answer)
+        except RedisUnavailable as caught:
+            fault = caught
+    if fault is not None:
+        raise fault
+    return replies

@@ -33,6 +33,7 @@ class Counters:
     round_trips: int = 0
     failures: int = 0
     connects: int = 0
+    restarts: int = 0
 
 
 class Connection(asyncio.Protocol):

@@ -57,6 +57,16 @@ class RedisLink:
         return self._counters.connects
 
     @property
+    def restarts(self) -> int:
+        """How often a server came back as another process: whatever it kept for us is lost."""
+        return self._counters.restarts
+
+    @property
+    def failures(self) -> int:
+        """Connections that were lost while somebody waited for an answer."""
+        return self._counters.failures
+
+    @property
     def is_cluster(self) -> bool:
         """Whether the servers share the slots among them."""
         return self._owners is not None
@@ -76,6 +86,7 @@ class RedisLink:
 
     def script(self, text: str) -> Script:
         """Make a script known. Call it before `open`: connections load what is known by then."""
+        assert self._seed is None, "a connection is greeted with the scripts known by then"
         script = Script.of(text)
         self._scripts.append(script)
         return script

@@ -27,6 +27,7 @@ FAILURE_SPAN_S = 1.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 ATTEMPTS = 4
+_RUN_ID_LENGTH = 40
 
 Redirect = Callable[["Node", Answer[object], str], None]
 
@@ -63,6 +64,7 @@ class Node:
         self._queued: deque[Answer[object]] = deque()
         self._failed_s: deque[float] = deque(maxlen=FAILURES_TO_OPEN)
         self._loading = False
+        self._run_id = b""
         self._keeper = self._loop.create_task(self._keep(), name=f"redis {endpoint}")
 
     @property
@@ -167,10 +169,18 @@ class Node:
         if at.db:
             await self._ask(connection, "SELECT", at.db)
         loads = [self._say(connection, script.load()) for script in self._scripts]
-        told = await self._ask(connection, "INFO", "cluster")
+        info = await self._ask(connection, "INFO")
         for load in loads:
             await load
-        self.cluster = isinstance(told, bytes) and b"cluster_enabled:1" in told
+        if isinstance(info, bytes):
+            self.cluster = b"cluster_enabled:1" in info
+            self._know(info.partition(b"run_id:")[2][:_RUN_ID_LENGTH])
+
+    def _know(self, run_id: bytes) -> None:
+        """Note which process answers: another one than before remembers nothing of ours."""
+        if self._run_id not in (b"", run_id):
+            self._counters.restarts += 1
+        self._run_id = run_id
 
     async def _ask(self, connection: Connection, *words: Word) -> Reply:
         return await self._say(connection, encode(*words))

@@ -5,7 +5,7 @@ Refuses to talk: bytes in, bytes out.
 
 import binascii
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -25,7 +25,7 @@ class Endpoint:
     path: str | None = None
     db: int = 0
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: bool = False
 
     def at(self, host: str, port: int) -> "Endpoint":

@@ -76,7 +76,7 @@ async def test_frozen_redis_fails_everything_within_the_deadline(
     finally:
         os.kill(server.pid, signal.SIGCONT)
     await until_it_answers(link)
-    assert link.is_up
+    assert (link.is_up, link.restarts) == (True, 0)
 
 
 async def test_frozen_redis_never_hangs_the_gate(server: RedisServer, link: RedisLink) -> None:
@@ -117,6 +117,7 @@ async def test_killed_redis_fails_fast_and_is_found_again(
     await server.start()
     await until_it_answers(link)
     assert (await gate.admit(asker.ask())).code is Code.BALANCE_NOT_LOADED
+    assert (link.restarts, link.connects) == (1, 2)
 
 
 async def test_forgotten_scripts_are_loaded_and_the_commands_sent_again(redis_url: str) -> None:
