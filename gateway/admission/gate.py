@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from gateway.admission.ask import Ask, Decision, Hold, Settlement, Standing
+from gateway.admission.copies import Copies
 from gateway.admission.local import LocalLimiter
 from gateway.admission.orphans import DEAD_AFTER_S, Orphans
 from gateway.admission.refusals import Refusals
@@ -95,6 +96,7 @@ class Gate:
         self._on_degraded = on_degraded
         self._slots = tag_slots()
         self._orphans = Orphans(link, self.scripts, self._slots, self.loop.time)
+        self._copies = Copies(link)
         self._riding: dict[str, dict[str, Settlement]] = {}
 
     def admit(self, ask: Ask) -> asyncio.Future[Decision]:
@@ -213,6 +215,13 @@ class Gate:
         One page of each tag: call again and again. A found hold stays until it is settled.
         """
         return await self._orphans.find(dead_after_s)
+
+    async def copies(self) -> list[BalanceRow]:
+        """The next balance copies in Redis, some thousands at a time, for the proof.
+
+        Goes round: after the last one it begins again. Raises RedisUnavailable.
+        """
+        return await self._copies.read()
 
     def _off(self, rider: Settlement) -> None:
         """This one rides no more: it has been told, or goes with the settlement."""

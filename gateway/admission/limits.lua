@@ -7,10 +7,9 @@ local function pick_limits(first, tier, own)
   if tier == 'premium' then at = first + 3 end
   local rpm, tpm, open = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   if own then
+    -- What is no number (- for null, . for not named) is the tier's.
     local r, t, c = string.match(own, '^(%S+) (%S+) (%S+)$')
-    if r ~= '-' then rpm = r end
-    if t ~= '-' then tpm = t end
-    if c ~= '-' then open = c end
+    rpm, tpm, open = tonumber(r) or rpm, tonumber(t) or tpm, tonumber(c) or open
   end
   tpm = tonumber(tpm)
   if tpm < 0 then tpm = nil end

@@ -10,7 +10,7 @@ Refuses to decide and to send. Keys of a subject, all behind the hash tag of the
     {s000}beat:<instance>     the instance has been alive lately
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,10 @@ DEFAULT_BUCKETS: Final = 240
 MAX_BUCKETS: Final = 240
 # A copy is renewed by every settle; an unused one is loaded again from PostgreSQL.
 COPY_LIVES_MS: Final = 7 * 24 * 3_600 * MS_PER_S
+OWN_LIMITS: Final = "l:"
+OWN_NAMES: Final = ("rpm", "tpm", "concurrency")
+NULL: Final = "-"
+NOT_NAMED: Final = "."
 BEAT_TAG: Final = "{s000}"
 
 _FOLDER = Path(__file__).resolve().parent
@@ -78,9 +82,16 @@ def copy_words(row: BalanceRow) -> list[str | int]:
     paid = min(row.paid, MAX_COPY_TOKENS - trial)
     words: list[str | int] = ["trial", trial, "paid", paid, "status", row.status, "tier", row.tier]
     for product, own in row.limits.items():
-        fields = (own.get("rpm"), own.get("tpm"), own.get("concurrency"))
-        words += [f"l:{product}", " ".join("-" if f is None else str(f) for f in fields)]
+        words += [f"{OWN_LIMITS}{product}", " ".join(_own_word(own, name) for name in OWN_NAMES)]
     return words
+
+
+def _own_word(own: Mapping[str, int | None], name: str) -> str:
+    """One of a key's own limits; null and not named are told apart, for whoever compares copies."""
+    if name not in own:
+        return NOT_NAMED
+    value = own[name]
+    return NULL if value is None else str(value)
 
 
 def _bulk(word: str | int) -> str:

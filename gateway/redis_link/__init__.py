@@ -11,10 +11,12 @@ Sole importer of hiredis. redis-py is not used: its command path costs more than
 
 from gateway.redis_link.answer import Answer, Plain, Reply
 from gateway.redis_link.link import RedisLink
+from gateway.redis_link.node import Node
 from gateway.redis_link.wire import Script, crc16, encode, read_url, slot_of
 
 __all__ = [
     "Answer",
+    "Node",
     "Plain",
     "RedisLink",
     "Reply",

@@ -129,6 +129,20 @@ class RedisLink:
         """Send one command. `slot` is that of its keys; None for a command without keys."""
         return self.write(slot, encode(*words))
 
+    @property
+    def masters(self) -> tuple[Node, ...]:
+        """The servers that have keys: all owners of slots, or the only one."""
+        if self._owners is None:
+            return (self._seed,) if self._seed is not None else ()
+        return tuple({node for node in self._owners if node is not None})
+
+    def call_at(self, node: Node, *words: Word) -> Plain:
+        """Send one command to this server, whatever it is about."""
+        loop = asyncio.get_running_loop()
+        answer = Plain(loop, None, encode(*words), loop.time())
+        node.send(answer)
+        return answer
+
     def write(self, slot: int | None, command: bytes) -> Plain:
         """Send one command that is encoded already."""
         loop = asyncio.get_running_loop()
@@ -198,10 +212,7 @@ class RedisLink:
                     continue
 
     async def _read_map(self, node: Node) -> None:
-        loop = asyncio.get_running_loop()
-        answer = Plain(loop, None, encode("CLUSTER", "SLOTS"), loop.time())
-        node.send(answer)
-        rows = await answer
+        rows = await self.call_at(node, "CLUSTER", "SLOTS")
         if not isinstance(rows, list):
             raise RedisUnavailable(f"{node.endpoint}: CLUSTER SLOTS answered {rows!r}")
         owners: list[Node | None] = [None] * SLOTS

@@ -130,6 +130,13 @@ async def _admit(gate: Gate, ask: Ask) -> Code:
     return (await gate.admit(ask)).code
 
 
+async def test_copies_of_all_shards_are_read(cluster_link: RedisLink) -> None:
+    gate = Gate(cluster_link)
+    await cluster_link.open()
+    await gate.settle((), [row(key_id) for key_id in range(1, 61)])
+    assert {found.key_id for found in await gate.copies()} == set(range(1, 61))
+
+
 async def test_orphans_of_all_shards_are_found(cluster_link: RedisLink) -> None:
     gate = Gate(cluster_link)
     await cluster_link.open()

@@ -323,3 +323,23 @@ async def test_requests_without_a_key_get_this_process_share_while_redis_is_away
         Code.ADMITTED,
         Code.RPM,
     ]
+
+
+async def test_copies_read_back_equal_the_rows_they_were_made_of(make_gate: MakeGate) -> None:
+    """With null limits, limits that are not named, and a key without any; all of them in turn."""
+    gate, _ = await make_gate()
+    limits_of = [{}, {"reader": {"rpm": 7, "tpm": None}, "train": {}}, {"search": {"tpm": 0}}]
+    rows = [
+        row(n, n, trial=n * 10**9, paid=n, tier="premium", status="suspended", limits=own)
+        for n, own in enumerate(limits_of, start=1)
+    ]
+    await gate.settle((), rows)
+    await gate.admit(Asker("a:1").ask())
+    for _ in range(2):
+        assert sorted(await gate.copies(), key=lambda found: found.key_id) == rows
+
+
+async def test_clamped_copies_are_not_compared(make_gate: MakeGate) -> None:
+    gate, _ = await make_gate()
+    await gate.settle((), [row(1, trial=2**60), row(2)])
+    assert [found.key_id for found in await gate.copies()] == [2]
