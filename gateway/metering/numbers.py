@@ -1,16 +1,16 @@
 """Admission numbers of one instance: no gap, each ended exactly once.
 
-Refuses to forget a number: one that was given back (the request was refused) is used again, until
-a beat tells that it stays unused; so every other hole below the mark is a lost record.
+Refuses to forget a number: one that was given back (the request was refused) is used again, and a
+beat tells which are unused at its moment; so every other hole below the mark is a lost record.
 """
 
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """Every number below `complete_below` is posted, except the `unused` of all beats so far."""
+    """Every number below `complete_below` is posted, except the `unused`."""
 
     complete_below: int
     unused: tuple[int, ...]
@@ -48,9 +48,6 @@ class AdmissionNumbers:
         return number not in self._open
 
     def completeness(self) -> Completeness:
-        """What reconciliation may rely on from now on; the unused ones are never used again."""
+        """What reconciliation may rely on at this moment; the next one replaces it."""
         below = min(self._open, default=self._next)
-        unused = sorted(number for number in self._free if number < below)
-        self._free = [number for number in self._free if number >= below]
-        heapify(self._free)
-        return Completeness(below, tuple(unused))
+        return Completeness(below, tuple(sorted(n for n in self._free if n < below)))
