@@ -107,14 +107,14 @@ def slices(text: str, size: int = SLICE_CHARACTERS) -> Iterator[str]:
     """
     start = 0
     while len(text) - start > size:
-        end = _boundary(text, start + size)
+        end = _boundary(text, start, start + size)
         yield text[start:end]
         start = end
     yield text[start:]
 
 
-def _boundary(text: str, limit: int) -> int:
-    for index in range(limit - 1, max(limit - LOOK_BACK_CHARACTERS, 1), -1):
+def _boundary(text: str, start: int, limit: int) -> int:
+    for index in range(limit - 1, max(limit - LOOK_BACK_CHARACTERS, start), -1):
         if _begins_word(text, index):
             return index
     return limit

@@ -163,6 +163,11 @@ async def silent(_request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
+async def slow(_request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(1)
+    return html("<title>Slow</title><p>It took a second.</p>")
+
+
 async def short(request: web.Request) -> web.StreamResponse:
     """Says that it is longer than it is."""
     response = web.StreamResponse(headers={"Content-Type": "text/html", "Content-Length": "9999"})
@@ -214,6 +219,7 @@ ROUTES = {
     "/endless": endless,
     "/drip": drip,
     "/silent": silent,
+    "/slow": slow,
     "/short": short,
     "/media": media,
     "/nested/{depth}": nested,
