@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.commands import doctor, migrate, serve, up, worker
+from gateway.commands import doctor, keys, migrate, serve, up, worker
+from gateway.commands.file_limit import raise_file_limit
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault, Fault
 from gateway.settings import Settings, load_settings, process_environment
@@ -37,6 +38,10 @@ def commands() -> dict[str, Command]:
             _phase,
             _with_settings(_migrate),
         ),
+        "keys": Command(keys.HELP, keys.add_arguments, _with_settings(keys.execute)),
+        "reconcile": Command(
+            keys.HELP_RECONCILE, keys.no_arguments, _with_settings(keys.execute_reconcile)
+        ),
         "doctor": Command(doctor.HELP, doctor.add_arguments, doctor.execute),
     }
 
@@ -45,6 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code (0 done, 1 failed, 2 cannot be started like this)."""
     known = commands()
     arguments = _parser(known).parse_args(words)
+    raise_file_limit()
     try:
         return known[arguments.command].execute(process_environment(), arguments)
     except ConfigurationFault as fault:

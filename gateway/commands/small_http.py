@@ -25,24 +25,25 @@ async def ask(
     path: str,
     *,
     headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
     deadline_s: float = 5.0,
 ) -> Reply:
-    """Send one request without a body. Raises OSError (also a TimeoutError) when none answers."""
+    """Send one request, a body as JSON. Raises OSError (a TimeoutError too) when none answers."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if method != "GET":
-        lines.append("Content-Length: 0")
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     async with asyncio.timeout(deadline_s):
         reader, writer = await asyncio.open_connection(host, port, limit=_MOST_BYTES)
         try:
-            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
             head = await reader.readuntil(b"\r\n\r\n")
-            body = await _body(reader, head.decode("latin-1").lower())
+            answer = await _body(reader, head.decode("latin-1").lower())
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
             raise ConnectionResetError(f"no whole answer to {method} {path}") from error
         finally:
             writer.close()
-    return Reply(int(head.split(b" ", 2)[1]), body)
+    return Reply(int(head.split(b" ", 2)[1]), answer)
 
 
 async def _body(reader: asyncio.StreamReader, head: str) -> bytes:

@@ -105,8 +105,7 @@ class Supervisor:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        while self._groups:
-            group = self._groups.pop()
+        for group in reversed(self._groups):
             ends = await asyncio.gather(*(s.stop() for s in group), return_exceptions=True)
             for service, end in zip(group, ends, strict=True):
                 if end is not None:

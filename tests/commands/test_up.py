@@ -217,3 +217,16 @@ def test_help_of_every_command_says_what_it_does() -> None:
         )
         assert done.returncode == 0
         assert len(done.stdout) > 100
+
+
+def test_second_signal_does_not_wait_for_a_child_that_hangs(folder: Path) -> None:
+    with up(folder) as running:
+        everybody = family(running.process.pid)
+        hanging = next(seen for seen in everybody if "gateway serve" in seen.command)
+        os.kill(hanging.pid, signal.SIGSTOP)
+        running.process.send_signal(signal.SIGINT)
+        time.sleep(1)
+        assert running.process.poll() is None
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(5) == 0
+        assert not left_after(everybody, 0)

@@ -1,0 +1,58 @@
+"""Ports, secrets, file limits: the small promises that `up` and `doctor` stand on."""
+
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.commands.ports import any_free, why_not
+from gateway.commands.secret_files import keep_secret
+from gateway.errors import ConfigurationFault
+
+
+def test_a_port_shared_by_another_listener_counts_as_taken() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", any_free("127.0.0.1")))
+        other.listen()
+        port = other.getsockname()[1]
+        assert why_not("127.0.0.1", port) == f"port {port} on 127.0.0.1 is already in use"
+        assert any_free("127.0.0.1", preferred=port) != port
+    assert why_not("127.0.0.1", port) is None
+
+
+def test_a_chosen_port_is_never_one_of_outgoing_connections() -> None:
+    assert all(20_000 <= any_free("127.0.0.1") < 32_000 for _ in range(20))
+    assert any_free("127.0.0.1", preferred=40_000) < 32_000
+
+
+def test_a_secret_is_made_once_and_kept(tmp_path: Path) -> None:
+    made = keep_secret(tmp_path, "key-pepper", "SLUICE_KEY_PEPPER")
+    assert len(made) >= 40
+    assert keep_secret(tmp_path, "key-pepper", "SLUICE_KEY_PEPPER") == made
+    assert [path.name for path in tmp_path.iterdir()] == ["key-pepper"]
+    assert (tmp_path / "key-pepper").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_secret_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "key-pepper").write_text("\n")
+    with pytest.raises(ConfigurationFault, match="restore it, or set SLUICE_KEY_PEPPER"):
+        keep_secret(tmp_path, "key-pepper", "SLUICE_KEY_PEPPER")
+    assert (tmp_path / "key-pepper").read_text() == "\n"
+
+
+def test_commands_raise_the_limit_of_open_files_to_what_is_granted() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    program = (
+        "import resource\n"
+        "from gateway.commands.file_limit import raise_file_limit\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))\n"
+        "raise_file_limit()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    assert done.stdout.strip() == f"({wanted}, {hard})"
