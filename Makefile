@@ -27,7 +27,7 @@ check: setup
 	@.venv/bin/mypy
 
 bench: setup
-	@.venv/bin/sluice bench
+	@.venv/bin/python -m ops.bench.run
 
 # Without index addresses, annotations and header: the lock names versions and hashes, no hosts.
 lock: setup

@@ -37,6 +37,10 @@ async def application(target: str) -> web.Application:
             await response.write_eof()
             return response
 
+    async def close(app: web.Application) -> None:
+        await app["session"].close()
+
+    app.on_cleanup.append(close)
     app.router.add_route("*", "/{tail:.*}", proxy)
     return app
 
