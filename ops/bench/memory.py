@@ -29,7 +29,7 @@ async def memory(stack: Stack) -> list[tuple[str, str, str]]:
             before = resident_bytes(pid)
             size, peak = await _stream(session, url, pid)
         opened = [await asyncio.open_connection("127.0.0.1", door) for _ in range(_CONNECTIONS)]
-        for reader, writer in opened:
+        for _, writer in opened:
             writer.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         for reader, _ in opened:
             await reader.readuntil(b"}")

@@ -38,10 +38,11 @@ def table(rows: list[tuple[str, str, str]]) -> str:
     lines = [
         "# Measured by `make bench`",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()},",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()},",
         f"{versions}.",
         "The yardstick (1.00 x) is `baseline_proxy.py`: an aiohttp server with one shared",
-        "ClientSession, streaming, no features, on the same event loop, measured in turn with ours.",
+        "ClientSession, streaming, no features, on the same event loop, measured in turn.",
         "",
         "| what | asked | measured |",
         "|---|---|---|",

@@ -124,8 +124,8 @@ def different_ports(count: int) -> Iterator[list[int]]:
 def cpu_s(pids: list[int]) -> float:
     """CPU seconds that processes and all their descendants have used so far."""
     total = 0
-    for pid in [*pids, *(child for pid in pids for child in descendants(pid))]:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    for each in [*pids, *(child for pid in pids for child in descendants(pid))]:
+        stat = Path(f"/proc/{each}/stat").read_text(encoding="ascii", errors="replace")
         fields = stat.rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / _TICKS
