@@ -204,7 +204,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         found["workers"] = os.cpu_count() or 1
     found["data_dir"] = found["data_dir"].absolute()
     names = {f.name for f in fields(Settings)}
-    return Settings(environ=dict(environ), **{k: v for k, v in found.items() if k in names})
+    # With what the file says, so that it reaches the processes that we start.
+    return Settings(environ=dict(table), **{k: v for k, v in found.items() if k in names})
 
 
 def process_environment() -> dict[str, str]:

@@ -4,6 +4,7 @@ Refuses to change anything in them.
 """
 
 from gateway.commands.finding import Finding, fine, wrong
+from gateway.commands.household import connections_wanted
 from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.postgres import RUNTIME_ROLE, Postgres, PostgresRefused, Row
 from gateway.redis_link import RedisLink
@@ -14,9 +15,6 @@ from gateway.sql import migration_files
 _POSTGRES_OLDEST = 150_000
 _REDIS_OLDEST = (6, 2)
 _DEADLINE_MS = 5_000
-# Each gateway process and the worker hold a pool of four; a migration and a person need some.
-_POOL = 4
-_ROOM = 10
 _SLOTS = 16_384
 
 _FACTS = """
@@ -89,7 +87,7 @@ def _durable(facts: Row) -> Finding:
 
 
 def _connections(facts: Row, workers: int) -> Finding:
-    wanted = (workers + 2) * _POOL + _ROOM
+    wanted = connections_wanted(workers)
     if facts["connections"] < wanted:
         text = f"max_connections is {facts['connections']}: raise it to {wanted}, or lower WORKERS"
         return wrong("connections", text)

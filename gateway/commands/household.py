@@ -15,6 +15,16 @@ from gateway.settings import PREFIX, Settings
 SERVICES = ("reader", "segmenter")
 # Beyond the time that a worker takes to drain: its spool flushed, its connections closed.
 _MARGIN_S = 5.0
+# What gateway.postgres opens at most per process; a test compares.
+_POOL = 4
+# The worker's pool and the operations listener's; a migration, a person with psql.
+_OTHER_POOLS = 2
+_ROOM = 10
+
+
+def connections_wanted(workers: int) -> int:
+    """How many connections to PostgreSQL all processes together may open, with room for people."""
+    return (workers + _OTHER_POOLS) * _POOL + _ROOM
 
 
 def services(settings: Settings, sockets: Mapping[str, Path]) -> list[Process]:

@@ -42,6 +42,8 @@ _READY_S = 60.0
 _POLL_S = 0.05
 # One death may be bad luck (a killed process at a start); more is a mistake that will not heal.
 _DEATHS_TOO_MANY = 3
+# PostgreSQL's own default; more only where many processes need it.
+_CONNECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,12 @@ async def _start(settings: Settings, supervisor: Supervisor, stack: AsyncExitSta
 
 def _plan(settings: Settings) -> _Plan:
     folder = settings.data_dir
-    postgres = PostgresServer(folder) if settings.database_url is None else None
+    connections = max(_CONNECTIONS, household.connections_wanted(settings.workers))
+    postgres = (
+        PostgresServer(folder, max_connections=connections)
+        if settings.database_url is None
+        else None
+    )
     redis = RedisServer(folder) if settings.redis_url is None else None
     run = folder / "run"
     sockets = {
@@ -148,6 +155,9 @@ def _plan(settings: Settings) -> _Plan:
         for name in household.SERVICES
         if name not in settings.service_urls
     }
+    for stale in sockets.values():
+        # What a killed service left would look like one that is ready.
+        stale.unlink(missing_ok=True)
     demo = DemoPage(ports.any_free("127.0.0.1", preferred=settings.ops_port + 1))
     metrics = folder / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)

@@ -41,8 +41,6 @@ _LOG_BYTES = 8 * 1_024 * 1_024
 _OPTIONS = {
     "listen_addresses": "",
     "port": str(_PORT),
-    # 4 gateway workers x 8 connections, the worker's, the operations listener's, and room.
-    "max_connections": "100",
     "shared_buffers": "64MB",
     "synchronous_commit": "on",
     "fsync": "on",
@@ -65,8 +63,15 @@ class PostgresServer:
 
     name = "postgresql"
 
-    def __init__(self, data_dir: Path, *, log: Callable[[str], None] = _silent) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        log: Callable[[str], None] = _silent,
+        max_connections: int = 100,
+    ) -> None:
         self.folder = data_dir.absolute() / "postgres"
+        self._max_connections = max_connections
         self._cluster = self.folder / "cluster"
         self._log = log
         self._owner = OwnerLock(self.folder)
@@ -207,7 +212,10 @@ class PostgresServer:
         return True
 
     def _spec(self, way: Way, lock: int) -> ChildSpec:
-        options = _OPTIONS | {"unix_socket_directories": str(self.socket.parent)}
+        options = _OPTIONS | {
+            "unix_socket_directories": str(self.socket.parent),
+            "max_connections": str(self._max_connections),
+        }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return self._child_spec("postgres", way, ["-D", str(self._cluster), *words], (lock,))
 

@@ -1,5 +1,6 @@
 """Ports, secrets, file limits: the small promises that `up` and `doctor` stand on."""
 
+import inspect
 import resource
 import socket
 import subprocess
@@ -8,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commands.household import connections_wanted, environment
 from gateway.commands.ports import any_free, why_not
 from gateway.commands.secret_files import keep_secret
 from gateway.errors import ConfigurationFault
+from gateway.postgres import Postgres
+from gateway.settings import load_settings
 
 
 def test_a_port_shared_by_another_listener_counts_as_taken() -> None:
@@ -42,6 +46,24 @@ def test_a_damaged_secret_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault, match="restore it, or set SLUICE_KEY_PEPPER"):
         keep_secret(tmp_path, "key-pepper", "SLUICE_KEY_PEPPER")
     assert (tmp_path / "key-pepper").read_text() == "\n"
+
+
+def test_connections_of_the_embedded_postgresql_suffice_for_all_pools() -> None:
+    pool = inspect.signature(Postgres).parameters["pool_size"].default
+    for workers in (1, 4, 64):
+        # Each gateway, the worker, the operations listener.
+        assert connections_wanted(workers) >= (workers + 2) * pool + 5
+
+
+def test_settings_of_the_file_reach_the_children(tmp_path: Path) -> None:
+    file = tmp_path / "sluice.toml"
+    file.write_text('domain = "example.com"\nreader_allow = ["http://10.0.0.1:80"]\n')
+    settings = load_settings({"SLUICE_CONFIG": str(file), "PATH": "/bin"})
+    environ = environment(settings, {"METRICS_DIR": "/m", "DOMAIN": "example.org"})
+    assert environ["SLUICE_READER_ALLOW"] == "http://10.0.0.1:80"
+    assert environ["SLUICE_DOMAIN"] == "example.org"
+    assert environ["PROMETHEUS_MULTIPROC_DIR"] == "/m"
+    assert environ["PATH"] == "/bin"
 
 
 def test_commands_raise_the_limit_of_open_files_to_what_is_granted() -> None:
