@@ -2,10 +2,11 @@
 # make test    set up, then run the whole test suite
 # make check   format, lint and types
 # make bench   the numbers, written to ops/bench/
+# make docs    write the documents that are made from code
 # make lock    write requirements.lock again from pyproject.toml (needs network)
 # make clean   remove what set-up and tools made; never the data in .sluice
 
-.PHONY: up test check bench lock clean setup
+.PHONY: up test check docs bench lock clean setup
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -25,6 +26,9 @@ check: setup
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
+
+docs: setup
+	@.venv/bin/python -m ops.who_pays
 
 bench: setup
 	@.venv/bin/python -m ops.bench.run
