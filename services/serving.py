@@ -35,7 +35,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Writes a refusal in the envelope of the service: HTTP status and one public sentence.
 Envelope = Callable[[web.Request, int, str], web.Response]
 
-log = logging.getLogger("sluice.service")
+LOGGER: Final = "sluice.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class _Guard:
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
-            log.exception("request %s failed", signed.request_id)
+            logging.getLogger(LOGGER).exception("request %s failed", signed.request_id)
             return self._envelope(request, 500, "The service failed; the request is not charged")
 
 
@@ -150,7 +150,7 @@ async def serve(app: web.Application, listen: Listen) -> None:
         else:
             site = web.TCPSite(runner, listen.host, listen.port, backlog=BACKLOG)
         await site.start()
-        log.info("listening on %s", _where(runner))
+        logging.getLogger(LOGGER).info("listening on %s", _where(runner))
         await stop.wait()
     finally:
         await runner.cleanup()

@@ -74,10 +74,10 @@ class Failure:
     detail: str
 
 
-def pack(head: dict[str, Any], body: bytes = b"") -> bytes:
-    """One frame."""
+def frame_head(head: dict[str, Any], body_bytes: int = 0) -> bytes:
+    """A frame but for its body, of which only the length is said."""
     text = orjson.dumps(head)
-    return LENGTHS.pack(len(text), len(body)) + text + body
+    return LENGTHS.pack(len(text), body_bytes) + text
 
 
 def job_head(job: Job) -> dict[str, Any]:

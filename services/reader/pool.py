@@ -20,8 +20,8 @@ from services.reader.jobs import (
     Extracted,
     Failure,
     Job,
+    frame_head,
     job_head,
-    pack,
     read_outcome,
 )
 
@@ -29,6 +29,7 @@ from services.reader.jobs import (
 PAGES_PER_WORKER: Final = 2000
 START_S: Final = 30.0
 PIPE_BYTES: Final = 1024 * 1024
+WRITE_BYTES: Final = 256 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +51,11 @@ class _Worker:
     async def run(self, job: Job, body: bytes) -> Extracted | Failure:
         assert self.process.stdin is not None
         self.pages += 1
-        self.process.stdin.write(pack(job_head(job), body))
-        await self.process.stdin.drain()
+        self.process.stdin.write(frame_head(job_head(job), len(body)))
+        for start in range(0, len(body), WRITE_BYTES):
+            # In pieces, so that a large page is not copied in one go while the loop stands still.
+            self.process.stdin.write(body[start : start + WRITE_BYTES])
+            await self.process.stdin.drain()
         return read_outcome(await self.read_frame())
 
     async def stop(self) -> None:

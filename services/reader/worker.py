@@ -6,14 +6,22 @@ its parent is gone, when it is told nothing more, or when a page left it without
 
 import argparse
 import gc
+import os
 import resource
 import signal
 import sys
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from services.parent import die_with_parent
 from services.reader.extract import Extractor
-from services.reader.jobs import FRAME_BYTES, LENGTHS, Failure, outcome_head, pack, read_job
+from services.reader.jobs import (
+    FRAME_BYTES,
+    LENGTHS,
+    Failure,
+    frame_head,
+    outcome_head,
+    read_job,
+)
 from services.tokenizer import DEFAULT, Tokenizer
 
 # lxml and the converter recurse on deeply nested pages.
@@ -31,21 +39,25 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (arguments.memory_bytes, arguments.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(RECURSION)
-    _serve(sys.stdin.buffer, sys.stdout.buffer, Extractor(Tokenizer(DEFAULT)))
+    # Whatever a library prints must not end up between two frames.
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _serve(sys.stdin.buffer, sink, Extractor(Tokenizer(DEFAULT)))
 
 
 def _serve(source: BinaryIO, sink: BinaryIO, extractor: Extractor) -> None:
-    _write(sink, pack({"ready": True}))
+    _write(sink, {"ready": True})
     while frame := _read_frame(source):
         try:
             outcome = extractor.extract(read_job(frame[0]), frame[1])
-            answer = pack(outcome_head(outcome))
+            _write(sink, outcome_head(outcome))
         except MemoryError:
-            _write(sink, pack(outcome_head(Failure("memory", "the page needs too much memory"))))
+            _write(sink, outcome_head(Failure("memory", "the page needs too much memory")))
             return
-        except Exception as fault:  # noqa: BLE001 - the last resort of a page: it fails alone
-            answer = pack(outcome_head(Failure("crash", type(fault).__name__)))
-        _write(sink, answer)
+        except (ValueError, RuntimeError) as fault:
+            # What parsers raise on pages that they cannot take. Anything else is a bug: it ends
+            # this worker with its trace on stderr, and the page fails as a crash.
+            _write(sink, outcome_head(Failure("crash", type(fault).__name__)))
         gc.collect(1)
 
 
@@ -59,8 +71,8 @@ def _read_frame(source: BinaryIO) -> tuple[bytes, bytes] | None:
     return source.read(head_bytes), source.read(body_bytes)
 
 
-def _write(sink: BinaryIO, frame: bytes) -> None:
-    sink.write(frame)
+def _write(sink: BinaryIO, head: dict[str, Any]) -> None:
+    sink.write(frame_head(head))
     sink.flush()
 
 
