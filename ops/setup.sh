@@ -35,6 +35,8 @@ follow_pip() {
         export UV_FIND_LINKS
     }
     [ -n "${SSL_CERT_FILE:-}" ] || [ -z "$cert" ] || export SSL_CERT_FILE="$cert"
+    # Trust what the machine trusts, as pip does: behind a company's proxy nothing else works.
+    export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
     export UV_INDEX_STRATEGY=unsafe-best-match
 }
 
