@@ -12,6 +12,8 @@ from urllib.parse import urljoin
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 LAZY_SOURCES: Final = ("data-src", "data-original", "data-lazy-src", "data-url", "srcset")
+# Stands for data in an address while the page is taken apart; the name can never be resolved.
+STAND_IN: Final = "http://data-url.invalid/"
 EXTERNAL_RELS: Final = frozenset({"alternate", "canonical", "icon", "next", "prev", "amphtml"})
 TITLE_META: Final = ("og:title", "twitter:title")
 DESCRIPTION_META: Final = ("description", "og:description", "twitter:description")
@@ -105,7 +107,7 @@ class Dom:
         """Text and address of every link, in order."""
         for node in self._tree.css("a[href]"):
             href = node.attrs.sget("href")
-            if href and not href.lower().startswith("javascript:"):
+            if href:
                 yield _flat(node.text()) or _flat(node.attrs.sget("title")), href
 
     def pictures(self) -> Iterator[Picture]:
@@ -133,6 +135,15 @@ class Dom:
         elif retain_links == "text":
             self._tree.unwrap_tags(["a"])
 
+    def hide_data_urls(self) -> dict[str, str]:
+        """Puts short addresses in place of images' data, which the extractor would not keep."""
+        hidden = {}
+        for number, node in enumerate(self._tree.css('img[src^="data:"]')):
+            stand_in = f"{STAND_IN}{number}.png"
+            hidden[stand_in] = node.attrs.sget("src")
+            node.attrs["src"] = stand_in
+        return hidden
+
     def _select(self, selector: str) -> list[LexborNode]:
         try:
             return self._tree.css(selector)
@@ -142,13 +153,20 @@ class Dom:
     def _make_absolute(self) -> None:
         for name in ("a", "area", "link"):
             for node in self._tree.css(f"{name}[href]"):
-                node.attrs["href"] = _join(self._base, node.attrs.sget("href"))
+                href = node.attrs.sget("href").strip()
+                if href.lower().startswith("javascript:"):
+                    del node.attrs["href"]  # a script is no address, and no reader should run it
+                else:
+                    node.attrs["href"] = _join(self._base, href)
         for node in self._tree.css("img"):
             source = self._source(node)
-            if source:
-                node.attrs["src"] = source
-            else:
+            if not source:
                 node.decompose()
+                continue
+            node.attrs["src"] = source
+            for key in LAZY_SOURCES:
+                if key in node.attrs:
+                    del node.attrs[key]  # relative, and the extractor would prefer it
 
     def _source(self, node: LexborNode) -> str:
         source = node.attrs.sget("src").strip()

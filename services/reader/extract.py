@@ -36,8 +36,10 @@ TEXT_TYPES: Final = frozenset(
 )
 TEXT_SUFFIXES: Final = ("+json", "+xml", "+yaml")
 SNIFFED_CHARACTERS: Final = 1024
-# Below this much text the extractor has found a teaser or a notice, not the page.
+# Below this much text, unless it is a fair share of all there is, the extractor has found a teaser
+# or a notice, not the page.
 ARTICLE_CHARACTERS: Final = 200
+ARTICLE_SHARE: Final = 5
 # The published reader never charges more for one page.
 CHARGE_TOKENS: Final = 2_000_000
 
@@ -80,14 +82,14 @@ class Extractor:
         parts = {"html": chosen.html if "html" in wishes.formats else ""}
         if "text" in wishes.formats:
             parts["text"] = markdown.to_text(chosen.html)
-        album = Album(wishes.retain_images)
         links = list(page.links()) if wishes.links_summary else []
         pictures = list(page.pictures()) if wishes.images_summary else []
+        album = Album()
         if "content" in wishes.formats or "markdown" in wishes.formats:
-            chosen.show(album.label, wishes.retain_images, wishes.retain_links)
             whole = "content" not in wishes.formats or scope is not None
-            parts["content"] = _content(chosen.html, whole=whole)
-        return self._finish(wishes, parts, page, tuple(warnings), (links, album.summary(pictures)))
+            parts["content"] = _content(chosen, job, album, whole=whole)
+        summaries = (links, album.summary(pictures))
+        return self._finish(wishes, parts, page, tuple(warnings), summaries)
 
     def _finish(
         self,
@@ -151,13 +153,27 @@ def _is_binary(body: bytes) -> bool:
     return b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
-def _content(html: str, *, whole: bool) -> str:
+def _content(page: Dom, job: Job, album: Album, *, whole: bool) -> str:
     """The main content as Markdown; the whole page where there is no article in it."""
+    wishes = job.wishes
+    hidden = page.hide_data_urls() if wishes.keep_data_urls else {}
+    html = page.html
     if not whole:
         found = article.find(html)
-        if found is not None and found.text_characters >= ARTICLE_CHARACTERS:
-            return markdown.to_markdown(found.html)
-    return markdown.to_markdown(html)
+        if found is not None and _is_the_page(found.text_characters, html):
+            page = Dom(found.html, job.url, keep_data_urls=True)
+    page.show(album.label, wishes.retain_images, wishes.retain_links)
+    content = markdown.to_markdown(page.html)
+    for stand_in, source in hidden.items():
+        content = content.replace(stand_in, source)
+    album.rename(hidden)
+    return content
+
+
+def _is_the_page(characters: int, html: str) -> bool:
+    if characters >= ARTICLE_CHARACTERS:
+        return True
+    return characters > 0 and characters * ARTICLE_SHARE >= len(markdown.to_text(html))
 
 
 def _nothing(page: Dom) -> Extracted:

@@ -3,16 +3,15 @@
 One number per address, however often it is shown. It refuses nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from services.reader.dom import Picture
 
 
 class Album:
-    """The images that were shown, by address. `retain` is the option of the wire contract."""
+    """The images that were shown, by address."""
 
-    def __init__(self, retain: str) -> None:
-        self.retain = retain
+    def __init__(self) -> None:
         self._labels: dict[str, str] = {}
 
     def label(self, url: str, alt: str) -> str:
@@ -21,6 +20,10 @@ class Album:
             number = f"Image {len(self._labels) + 1}"
             self._labels[url] = f"{number}: {alt}" if alt else number
         return self._labels[url]
+
+    def rename(self, addresses: Mapping[str, str]) -> None:
+        """Gives images the addresses that they have behind the stand-ins in `addresses`."""
+        self._labels = {addresses.get(url, url): label for url, label in self._labels.items()}
 
     def summary(self, pictures: Iterable[Picture]) -> list[tuple[str, str]]:
         """Name and address of every image: those shown, then those that the content left out."""

@@ -91,7 +91,7 @@ class Pool:
         """The parts of one page, or what it did to its worker."""
         try:
             async with asyncio.timeout(deadline_ms / 1000):
-                worker = await self._idle.get()
+                worker = await self._living()
         except TimeoutError:
             return Failure("time", "no extraction worker was free in time")
         whole = False
@@ -105,10 +105,18 @@ class Pool:
             outcome = Failure("crash", "the page broke its extraction worker")
         finally:
             # Also when the client goes away: a worker in the middle of a page is of no more use.
-            await self._give_back(worker, whole)
+            await self._give_back(worker, whole=whole)
         return outcome
 
-    async def _give_back(self, worker: _Worker, whole: bool) -> None:
+    async def _living(self) -> _Worker:
+        """An idle worker; one that was killed while it was idle is replaced, and costs no page."""
+        while True:
+            worker = await self._idle.get()
+            if worker.process.returncode is None:
+                return worker
+            await self._give_back(worker, whole=False)
+
+    async def _give_back(self, worker: _Worker, *, whole: bool) -> None:
         if whole and worker.pages < PAGES_PER_WORKER and worker.process.returncode is None:
             self._idle.put_nowait(worker)
             return
