@@ -33,10 +33,8 @@ docs: setup
 bench: setup
 	@.venv/bin/python -m ops.bench.run
 
-# Without index addresses, annotations and header: the lock names versions and hashes, no hosts.
-lock: setup
-	@.tools/uv/bin/uv pip compile pyproject.toml --quiet --universal --all-extras --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --python-version 3.11 -o requirements.lock
+lock:
+	@./ops/setup.sh lock
 
 clean:
 	rm -rf .venv .tools .hypothesis .mypy_cache .ruff_cache *.egg-info

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes .venv exactly as requirements.lock says. Needs Python 3.11 to 3.13 with pip, nothing else:
 # no venv, no ensurepip. Run by the Makefile when the lock is newer than the stamp.
+# With the word `lock` it writes requirements.lock again from pyproject.toml instead.
 set -eu
 cd "$(dirname "$0")/.."
 uv_version=0.13.8
@@ -44,7 +45,7 @@ mkdir -p .tools
 # Two makes at once would pull the folder from under each other.
 exec 9> .tools/lock
 flock 9
-if [ -f .venv/stamp ] && cat requirements.lock pyproject.toml | cmp -s - .venv/stamp; then
+if [ "${1:-}" != lock ] && [ -f .venv/stamp ] && cat requirements.lock pyproject.toml | cmp -s - .venv/stamp; then
     touch .venv/stamp
     exit 0
 fi
@@ -60,6 +61,13 @@ if [ "$("$uv" --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]; then
         --target .tools/uv "uv==$uv_version"
 fi
 follow_pip
+if [ "${1:-}" = lock ]; then
+    say "resolving"
+    # No index addresses, annotations or header: the lock names versions and hashes, no hosts.
+    exec "$uv" pip compile pyproject.toml --quiet --universal --all-extras --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+        --python-version 3.11 -o requirements.lock
+fi
 suits_venv() { .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 say "installing what requirements.lock names into .venv (once)"
 suits_venv || "$uv" venv --quiet --clear --python "$python" .venv
