@@ -4,7 +4,6 @@ It refuses with the reader's envelope and never charges for a refusal.
 """
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -13,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from services import serving, wire
-from services.reader import forms, inputs, options, refusals, target
+from services.reader import forms, inputs, options, refusals, target, trust
 from services.reader.fetch import Ask, Fetched, Fetcher
 from services.reader.forms import Form, Reading
 from services.reader.guard import OWN_LABELS, Guard, SystemLookup
@@ -41,8 +40,7 @@ class Reader:
             allowed=settings.reader_allow,
             own_origins=settings.gateway_origins,
         )
-        tls = ssl.create_default_context()
-        self._fetcher = Fetcher(guard, tls, settings.reader_user_agent)
+        self._fetcher = Fetcher(guard, trust.context(), settings.reader_user_agent)
         self._pool = Pool(
             settings.reader_workers,
             page_ms=settings.reader_extract_ms,

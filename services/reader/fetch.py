@@ -101,8 +101,7 @@ class Fetcher:
                 ) as session,
                 session.get(
                     URL(target.url, encoded=True),
-                    headers=self._headers(ask),
-                    auth=_auth(target),
+                    headers=self._headers(target, ask),
                     allow_redirects=False,
                 ) as response,
             ):
@@ -115,13 +114,14 @@ class Fetcher:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as failure:
             return unreachable(f"Failed to read {target.url}: {_reason(failure)}")
 
-    def _headers(self, ask: Ask) -> dict[str, str]:
+    def _headers(self, target: Target, ask: Ask) -> dict[str, str]:
         return {
             "User-Agent": self._user_agent,
             "Accept": ACCEPT,
             "Accept-Encoding": "gzip, deflate",
             "Accept-Language": "en-US,en;q=0.9",
             **ask.headers,
+            **_authorization(target),
         }
 
 
@@ -213,11 +213,14 @@ class _Inflate:
         return piece
 
 
-def _auth(target: Target) -> aiohttp.BasicAuth | None:
+def _authorization(target: Target) -> dict[str, str]:
+    """What a user name in the URL asks for; it is sent to that URL alone, not along redirects."""
     if not target.userinfo:
-        return None
+        return {}
     user, _, password = target.userinfo.partition(":")
-    return aiohttp.BasicAuth(unquote(user).replace(":", "%3A"), unquote(password), "utf-8")
+    # A colon would end the user name in this scheme, so it stays encoded.
+    name = unquote(user).replace(":", "%3A")
+    return {"Authorization": aiohttp.encode_basic_auth(name, unquote(password))}
 
 
 def _charset(response: aiohttp.ClientResponse) -> str | None:

@@ -70,7 +70,7 @@ def text(reading: Reading, options: Options) -> str:
     if parts.links is not None:
         rows = [f"- [{label}]({url})" for label, url in _links(reading, options)]
         tail.append("\n".join(["Links/Buttons:", *(rows or [NO_LINKS])]))
-    return "\n\n".join([written, *tail])
+    return "\n\n".join([written, *tail]) + "\n"
 
 
 def document(reading: Reading, options: Options) -> dict[str, Any]:

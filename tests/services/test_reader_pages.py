@@ -123,7 +123,7 @@ async def test_target_selector_takes_only_what_matches(reader: Asker, site: Site
     answer = await reader.get(path, {"X-Target-Selector": "#cjk, blockquote"})
     content = answer.text.partition("Markdown Content:\n")[2]
     assert content.startswith("水閘是")
-    assert content.endswith("> Water does the work, and the boatman waits.")
+    assert content.endswith("> Water does the work, and the boatman waits.\n")
 
 
 async def test_target_selector_without_match_is_422_and_free(reader: Asker, site: Site) -> None:
@@ -237,7 +237,7 @@ async def test_max_tokens_trims_content_and_charge(reader: Asker, site: Site) ->
 
 async def test_plain_text_and_json_targets_come_as_they_are(reader: Asker, site: Site) -> None:
     text = await reader.get(f"/{site.origin}/plain.txt")
-    assert text.text.endswith("Markdown Content:\n# Not a heading\njust *text*")
+    assert text.text.endswith("Markdown Content:\n# Not a heading\njust *text*\n")
     data = await reader.get(f"/{site.origin}/data.json")
     assert '"answer": 42' in data.text
 

@@ -1,5 +1,7 @@
 """How a target may be written, and how a request may be made."""
 
+import base64
+
 import pytest
 
 from services.reader import inputs, target
@@ -130,7 +132,7 @@ async def test_posted_html_is_read_without_a_fetch(reader: Asker, site: Site) ->
     answer = await reader.post("/", {"html": page, "url": f"{site.origin}/dir/"})
     assert answer.text == (
         f"Title: Mine\n\nURL Source: {site.origin}/dir/\n\n"
-        f"Markdown Content:\nSome words with [a link]({site.origin}/dir/x) in them."
+        f"Markdown Content:\nSome words with [a link]({site.origin}/dir/x) in them.\n"
     )
     assert (await reader.post("/", {"html": page})).status == 200
     assert len(site.requests) == before
@@ -257,6 +259,20 @@ async def test_client_wishes_for_headers_reach_the_target(reader: Asker, site: S
     assert sent["Referer"] == "http://a.example/"
     assert sent["Accept-Language"] == "de-DE"
     assert not any(name.lower().startswith("x-") for name in sent)
+
+
+async def test_user_name_and_password_go_to_the_target_and_nowhere_else(
+    reader: Asker, site: Site
+) -> None:
+    url = site.origin.replace("://", "://us%3Aer:pass%20word@")
+    answer = await reader.post("/", {"url": f"{url}/page/links"})
+    assert answer.status == 200
+    assert "pass" not in answer.text
+    sent = base64.b64decode(site.requests[-1][1]["Authorization"].removeprefix("Basic "))
+    assert sent == b"us%3Aer:pass word"
+    onward = await reader.post("/", {"url": f"{url}/redirect?to=/page/article"})
+    assert onward.status == 200
+    assert "Authorization" not in site.requests[-1][1]
 
 
 async def test_nothing_is_kept_between_requests(reader: Asker, site: Site) -> None:
