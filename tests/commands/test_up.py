@@ -165,34 +165,43 @@ def test_signal_during_the_start_stops_everything_too(folder: Path) -> None:
     assert not left_after(everybody, 0)
 
 
-def test_port_in_use_is_one_line_and_exit_2_with_nothing_left(folder: Path) -> None:
-    with up(folder) as running:
-        for name, ports in (
-            ("SLUICE_PORT", (running.port, 0)),
-            ("SLUICE_OPS_PORT", (0, running.ops_port)),
-        ):
-            taken = max(ports)
-            with start(folder.parent / "other", *ports) as second:
-                text, _ = second.communicate(timeout=20)
-            assert second.returncode == 2
-            assert text == (
-                f"sluice: port {taken} on 127.0.0.1 is already in use: "
-                f"stop what uses it, or set {name} to another port\n"
-            )
-        assert not (folder.parent / "other").exists()
-        assert running.stop() == 0
-
-
-def test_data_folder_in_use_is_one_line_and_exit_2(folder: Path) -> None:
-    with up(folder) as running:
-        with start(folder, 0, 0) as second:
-            text, _ = second.communicate(timeout=20)
-        assert second.returncode == 2
-        assert text == (
-            f"sluice: {folder} is in use by process {running.process.pid}: "
-            "stop it, or set SLUICE_DATA_DIR to another folder\n"
-        )
+@pytest.fixture(scope="module")
+def standing() -> Iterator[tuple[Up, Path]]:
+    """One running gateway for those that must not disturb it, and its data folder."""
+    made = Path(tempfile.mkdtemp(prefix="sluice-up-"))
+    with up(made / "data") as running:
+        yield running, made / "data"
+        # Undisturbed to the end.
         assert _health(running) == 200
+        assert running.stop() == 0
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize("name", ["SLUICE_PORT", "SLUICE_OPS_PORT"])
+def test_port_in_use_is_one_line_and_exit_2_with_nothing_made(
+    standing: tuple[Up, Path], folder: Path, name: str
+) -> None:
+    running, _ = standing
+    ports = (running.port, 0) if name == "SLUICE_PORT" else (0, running.ops_port)
+    with start(folder, *ports) as second:
+        text, _ = second.communicate(timeout=20)
+    assert second.returncode == 2
+    assert text == (
+        f"sluice: port {max(ports)} on 127.0.0.1 is already in use: "
+        f"stop what uses it, or set {name} to another port\n"
+    )
+    assert not folder.exists()
+
+
+def test_data_folder_in_use_is_one_line_and_exit_2(standing: tuple[Up, Path]) -> None:
+    running, folder = standing
+    with start(folder, 0, 0) as second:
+        text, _ = second.communicate(timeout=20)
+    assert second.returncode == 2
+    assert text == (
+        f"sluice: {folder} is in use by process {running.process.pid}: "
+        "stop it, or set SLUICE_DATA_DIR to another folder\n"
+    )
 
 
 def test_every_wrong_setting_is_listed_and_nothing_starts(folder: Path) -> None:
