@@ -13,9 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.admission.copies import Copies
 from gateway.admission.gate import Gate
 from gateway.control.desk import Desk, DeskParts
 from gateway.control.ops_parts import OpsParts
+from gateway.control.proof import Proof
+from gateway.control.readiness import Readiness, SpoolState, spools_of_machine
+from gateway.control.vitals import EVERY_MS, Vitals
 from gateway.edge.address import Addresses
 from gateway.edge.admitting import Admitter
 from gateway.edge.forward import Signer
@@ -38,6 +42,7 @@ from gateway.metering.adopt import Adopter
 from gateway.metering.meter import Meter
 from gateway.metering.numbers import AdmissionNumbers
 from gateway.metering.outbox import Outbox
+from gateway.metering.pulse import Pulse
 from gateway.metering.reaper import Reaper
 from gateway.metering.shipper import Shipper
 from gateway.metering.spool import Spool
@@ -49,12 +54,13 @@ from gateway.redis_link import RedisLink
 from gateway.settings import Settings
 from gateway.sql import load_queries
 from gateway.telemetry import Telemetry
+from gateway.telemetry.exposition import exposition
+from gateway.telemetry.snapshots import Publisher
 from gateway.tokenizer import Tokenizer
 from gateway.units import MS_PER_S
 
 _LOG = logging.getLogger("sluice.app")
-_BEAT_TTL_MS = 5_000
-_BEAT_EVERY_MS = 1_000
+_PULSE_EVERY_MS = 200
 _REAP_EVERY_MS = 1_000
 _DRAIN_LEDGER_S = 10.0
 _BACKLOG = 1_024
@@ -182,7 +188,8 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         )
         pipeline = Pipeline(parts)
         server = make_server(pipeline.handle, pipeline.malformed, pipeline.failed, telemetry)
-        tasks = _of_node(base, meter, shipper)
+        pulse = Pulse(gate, meter, spool, lambda: base.link.restarts, loop.time)
+        tasks = _of_node(base, pulse, shipper)
         try:
             yield Node(base, server, pipeline, meter, shipper, spool)
         finally:
@@ -202,15 +209,11 @@ async def _ship_the_rest(shipper: Shipper) -> None:
     _LOG.warning("the ledger did not take everything; the spool ships at the next start")
 
 
-def _of_node(base: Ground, meter: Meter, shipper: Shipper) -> list[asyncio.Task[None]]:
-    async def beat() -> int:
-        await base.gate.beat(meter.instance, _BEAT_TTL_MS)
-        return 0
-
+def _of_node(base: Ground, pulse: Pulse, shipper: Shipper) -> list[asyncio.Task[None]]:
     failed = base.telemetry.ship_failures.inc
     interval_ms = base.settings.ship_interval_ms
     return [
-        asyncio.create_task(forever(beat, name="beat", idle_ms=_BEAT_EVERY_MS)),
+        asyncio.create_task(forever(pulse.run_once, name="pulse", idle_ms=_PULSE_EVERY_MS)),
         asyncio.create_task(
             forever(shipper.run_once, name="shipper", idle_ms=interval_ms, failed=failed)
         ),
@@ -222,7 +225,7 @@ async def background(base: Ground) -> AsyncIterator[None]:
     """What one process per machine does beside the gateways."""
     root = spool_root(base.settings)
     adopter = Adopter(root, base.book, base.gate, base.telemetry)
-    reaper = Reaper(base.book, base.gate, base.telemetry, root / "reaper")
+    reaper = Reaper(base.book, base.gate, base.telemetry, root)
     outbox = Outbox(base.book, base.gate)
 
     async def months() -> int:

@@ -7,6 +7,7 @@
     window, model   the pure twins of window.lua and of admit, settle, correct
     local     the limiter of one process while Redis is away
     refusals  the memory of refusals
+    riders    decided requests of which Redis is still to be told
     orphans   holds that nobody will settle
     gate      what the pipeline, the shipper and the reaper call
 
@@ -15,7 +16,10 @@ What fails, and what then happens
                                  stays away; without a key a local decision, counted
     Redis emptied or restarted   BALANCE_NOT_LOADED, healed by one put_balance; scripts are loaded
                                  by the link; `reassert` puts the holds of running requests back
-    a settle is lost             the next newer balance heals the copy, the reaper the hold
+    a settle is lost             the shipper tells it again; else the next newer balance heals the
+                                 copy, the reaper the hold
+    PostgreSQL is away           settling waits; what was decided rides along or is flushed, so that
+                                 places and balances are free for a key's next requests
     admit's reply is lost        the same request id again is ALREADY_HELD, or the reaper voids it
     a slot moves                 MOVED, ASK and TRYAGAIN are followed within the deadline
     a shard is lost              its subjects fail, the others go on (the cluster has to be set to

@@ -1,10 +1,10 @@
 -- Admit one request or say why not: all or nothing, and a refusal writes nothing.
 --
 -- KEYS  1 holds  2 deadlines of the tag  3 request window  4 token window  5 balance copy
---       6.. token windows of the corrections that ride along
+--       6.. token windows of the decided requests that ride along
 -- ARGV  1 clock in us (0: the server's)  2 d in us  3 product  4-9 limits (see limits.lua)
 --       10 keyed  11 instance  12 request id  13 admission number  14 deadline ms  15 hold
---       16 TPM cost  17.. pairs (request id, actual TPM cost) of the corrections
+--       16 TPM cost  17.. (request id, actual TPM cost or -1, cost) of each that rides along
 -- Answers code, retry ms, limit and remaining requests, limit (-1: none) and remaining tokens,
 --       remaining balance, resets of both windows in ms, clock in us, tier (0 key, 1 premium).
 
@@ -19,9 +19,9 @@ local d = tonumber(ARGV[2])
 local product, request_id = ARGV[3], ARGV[12]
 local keyed = ARGV[10] == '1'
 
--- Corrections are writes of their own that travel in the same command: done whatever is decided.
-for i = 17, #ARGV, 2 do
-  correct(KEYS[1], KEYS[6 + (i - 17) / 2], ARGV[i], tonumber(ARGV[i + 1]))
+-- Writes of their own that travel in the same command: done whatever is decided.
+for i = 17, #ARGV, 3 do
+  decided(KEYS[1], KEYS[6 + (i - 17) / 3], ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
 end
 
 local copy = {}

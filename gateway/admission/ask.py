@@ -81,13 +81,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A request whose outcome is in the ledger. `actual_tpm` None: the window stays as it is."""
+    """A decided request. `actual_tpm` None: the window stays as it is.
+
+    `cost_tokens` stay held until the outcome is in the ledger and the request is settled.
+    """
 
     subject: str
     tag: str
     product: str
     request_id: str
     actual_tpm: int | None
+    cost_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@
 2. While Redis does not answer, requests without a key are let through by this process alone, to
    its share of the limits, and counted; requests with a key fail: there is no money without Redis
    or PostgreSQL.
-3. Behind the answer: `decided` and `correct_now` make the token windows true, `settle` releases
-   holds together with the balance that follows from them.
+3. Behind the answer: `decided` makes the token window true, frees the place and leaves only the
+   cost held: with the subject's next ask, with `flush`, or at once (`correct_now`). `settle` ends
+   the hold together with the balance that follows from it.
 
 Refuses to load balances, to know HTTP, and to answer a refusal from memory longer than a second.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.admission.ask import Ask, Decision, Hold, Settlement, Standing
@@ -21,6 +22,7 @@ from gateway.admission.local import LocalLimiter
 from gateway.admission.orphans import DEAD_AFTER_S, Orphans
 from gateway.admission.refusals import Refusals
 from gateway.admission.replies import decision, standing
+from gateway.admission.riders import Riders
 from gateway.admission.scripts import DEFAULT_BUCKETS, Scripts, tag_of, tag_slots
 from gateway.errors import RedisUnavailable
 from gateway.ledger.rows import BalanceRow
@@ -28,10 +30,8 @@ from gateway.products.product import Limits
 from gateway.redis_link import Answer, RedisLink, Reply
 from gateway.units import US_PER_S
 
-# Corrections of one subject that wait for its next request; the rest wait for `settle`.
-MAX_RIDERS: Final = 16
-MAX_RIDING_SUBJECTS: Final = 10_000
 SETTLEMENTS_PER_COMMAND: Final = 200
+RIDERS_PER_FLUSH: Final = 5_000
 
 
 def _uncounted(_: str) -> None:
@@ -63,7 +63,7 @@ class AdmitAnswer(Answer[Decision]):
         if self.done():
             return
         for rider in self.riders:
-            self.gate.ride(rider)
+            self.gate.riders.add(rider)
         if self.ask.keyed:
             super().fail(fault)
         else:
@@ -97,7 +97,7 @@ class Gate:
         self._slots = tag_slots()
         self._orphans = Orphans(link, self.scripts, self._slots, self.loop.time)
         self._copies = Copies(link)
-        self._riding: dict[str, dict[str, Settlement]] = {}
+        self.riders = Riders()
 
     def admit(self, ask: Ask) -> asyncio.Future[Decision]:
         """Ask; one round trip at most. The future cannot be cancelled and ends in its deadline.
@@ -106,10 +106,8 @@ class Gate:
         there: look at the future's result then, a hold may have to be voided.
         Raises (through the future) RedisUnavailable, only for requests with a key.
         """
-        riders: Sequence[Settlement] = ()
-        if self._riding and ask.subject in self._riding:
-            riders = tuple(self._riding.pop(ask.subject).values())
-        else:
+        riders = self.riders.take(ask.subject)
+        if not riders:
             known = self.refusals.find(ask)
             if known is not None:
                 future: asyncio.Future[Decision] = self.loop.create_future()
@@ -125,39 +123,45 @@ class Gate:
         self._on_degraded(ask.product)
         return self._local.admit(ask, int(self.loop.time() * US_PER_S))
 
-    def decided(
-        self, subject: str, tag: str, product: str, request_id: str, actual_tpm: int | None
-    ) -> None:
-        """The request cost `actual_tpm`: tell the window with the subject's next request.
+    def decided(self, told: Settlement) -> None:
+        """The request has ended: Redis is told with the subject's next ask.
 
         Lazily and at most once; `settle` tells it too, so nothing is lost when this is.
-        None: no token window counts it (`limit_tokens` of its decision was None).
         """
-        self._local.decided(subject, product, request_id)
-        if actual_tpm is not None:
-            self.ride(Settlement(subject, tag, product, request_id, actual_tpm))
+        self._local.decided(told.subject, told.product, told.request_id)
+        self.riders.add(told)
 
-    def ride(self, rider: Settlement) -> None:
-        """Let a correction wait for the subject's next request, within bounds."""
-        waiting = self._riding.get(rider.subject)
-        if waiting is None:
-            if len(self._riding) >= MAX_RIDING_SUBJECTS:
-                del self._riding[next(iter(self._riding))]
-            waiting = self._riding[rider.subject] = {}
-        if len(waiting) < MAX_RIDERS:
-            waiting[rider.request_id] = rider
+    async def correct_now(self, told: Settlement) -> None:
+        """Tell it now: for a request that cost more than was thought.
 
-    async def correct_now(
-        self, subject: str, tag: str, product: str, request_id: str, actual_tpm: int
-    ) -> None:
-        """Tell the window now: for a request that cost more than was thought.
-
-        Returns when Redis knows. Raises RedisUnavailable; the correction then rides along later.
+        Returns when Redis knows. Raises RedisUnavailable; it then rides along later.
         """
-        rider = Settlement(subject, tag, product, request_id, actual_tpm)
-        self.ride(rider)
-        await self._link.write(self._slots[tag], self.scripts.correct(tag, subject, [rider]))
-        self._off(rider)
+        self.riders.add(told)
+        command = self.scripts.correct(told.tag, told.subject, [told])
+        await self._link.write(self._slots[told.tag], command)
+        self.riders.drop(told)
+
+    async def flush(self) -> int:
+        """Tell what has waited longest for an ask of its subject; how many that were.
+
+        For when settling is late. Raises RedisUnavailable; they then go on waiting.
+        """
+        riders = self.riders.take_some(RIDERS_PER_FLUSH)
+        subjects: dict[tuple[str, str], list[Settlement]] = {}
+        for rider in riders:
+            subjects.setdefault((rider.tag, rider.subject), []).append(rider)
+        answers = [
+            self._link.write(self._slots[tag], self.scripts.correct(tag, subject, part))
+            for (tag, subject), of_subject in subjects.items()
+            for part in _parts(of_subject)
+        ]
+        try:
+            await _all(answers)
+        except RedisUnavailable:
+            for rider in riders:
+                self.riders.add(rider)
+            raise
+        return len(riders)
 
     async def put_balance(self, row: BalanceRow) -> None:
         """Copy a balance row; a newer copy stays. Raises RedisUnavailable."""
@@ -170,14 +174,13 @@ class Gate:
         subjects: dict[str, list[Settlement]] = {f"k:{row.key_id}": [] for row in rows}
         for each in batch:
             subjects.setdefault(each.subject, []).append(each)
-            self._off(each)
+            self.riders.drop(each)
         by_subject = {f"k:{row.key_id}": row for row in _newest(rows)}
         answers: list[Answer[Reply]] = []
         for subject, settlements in subjects.items():
             tag = settlements[0].tag if settlements else tag_of(subject)
             row = by_subject.get(subject)
-            for start in range(0, max(1, len(settlements)), SETTLEMENTS_PER_COMMAND):
-                part = settlements[start : start + SETTLEMENTS_PER_COMMAND]
+            for part in _parts(settlements):
                 command = self.scripts.settle(tag, subject, part, row)
                 answers.append(self._link.write(self._slots[tag], command))
         await _all(answers)
@@ -192,12 +195,13 @@ class Gate:
         reply = await self._link.write(self._slots[tag], command)
         return standing(reply, [name for name, _, _ in products])
 
-    async def reassert(self, asks: Iterable[Ask]) -> int:
+    async def reassert(self, holds: Iterable[Hold]) -> int:
         """Put back the holds of requests that run, after Redis was emptied; how many were gone."""
-        answers = [
-            self._link.write(self._slots[ask.tag], self.scripts.reassert(ask, self.clock_us))
-            for ask in asks
-        ]
+        answers = []
+        for hold in holds:
+            tag = tag_of(hold.subject)
+            command = self.scripts.reassert(tag, hold, self.clock_us)
+            answers.append(self._link.write(self._slots[tag], command))
         return sum(reply == 1 for reply in await _all(answers))
 
     async def holds(self, subject: str) -> tuple[int, int]:
@@ -205,9 +209,9 @@ class Gate:
         found = await self.peek(subject, ())
         return found.held_tokens, found.open_requests
 
-    async def beat(self, instance: str, ttl_ms: int) -> None:
-        """This instance is alive for `ttl_ms` from now."""
-        await self._orphans.beat(instance, ttl_ms)
+    async def beat(self, instance: str, ttl_ms: int) -> bool:
+        """This instance is alive for `ttl_ms` from now; whether Redis knew that before."""
+        return await self._orphans.beat(instance, ttl_ms)
 
     async def orphans(self, dead_after_s: float = DEAD_AFTER_S) -> list[Hold]:
         """Holds past their deadline, or of an instance silent for `dead_after_s` under our eyes.
@@ -223,14 +227,11 @@ class Gate:
         """
         return await self._copies.read()
 
-    def _off(self, rider: Settlement) -> None:
-        """This one rides no more: it has been told, or goes with the settlement."""
-        waiting = self._riding.get(rider.subject)
-        if waiting is None:
-            return
-        waiting.pop(rider.request_id, None)
-        if not waiting:
-            del self._riding[rider.subject]
+
+def _parts(settlements: Sequence[Settlement]) -> Iterator[Sequence[Settlement]]:
+    """As many at a time as one command takes; one empty part of none."""
+    for start in range(0, max(1, len(settlements)), SETTLEMENTS_PER_COMMAND):
+        yield settlements[start : start + SETTLEMENTS_PER_COMMAND]
 
 
 def _newest(rows: Sequence[BalanceRow]) -> list[BalanceRow]:

@@ -19,11 +19,12 @@ KEY: Final = "key"
 
 @dataclass(slots=True)
 class Held:
-    """An open hold as the model keeps it; `entry` None: no token window counts it."""
+    """A hold as the model keeps it; `entry` None: no token window counts it."""
 
     hold: Hold
     tpm: int
     entry: int | None
+    decided: bool = False
 
 
 @dataclass(slots=True)
@@ -40,7 +41,9 @@ class Subject:
         return sum(held.hold.hold_tokens for held in self.holds.values())
 
     def open_requests(self, product: str) -> int:
-        return sum(held.hold.product == product for held in self.holds.values())
+        return sum(
+            held.hold.product == product and not held.decided for held in self.holds.values()
+        )
 
     def request_window(self, product: str) -> Window:
         return self.requests.setdefault(product, Window(self.span_us))
@@ -114,10 +117,10 @@ class Model:
         if subject.copy is None or row.version > subject.copy.version:
             subject.copy = copy_of(row)
 
-    def admit(self, ask: Ask, time_us: int, corrections: Iterable[Settlement] = ()) -> Decision:
+    def admit(self, ask: Ask, time_us: int, riders: Iterable[Settlement] = ()) -> Decision:
         """Decide as admit.lua does at this time."""
         subject = self.subject(ask.subject)
-        self.correct(corrections)
+        self.decided(riders)
         barred = self._barred(subject, ask, time_us)
         if barred is not None:
             return barred
@@ -127,22 +130,28 @@ class Model:
             return refusal
         return self._take(subject, ask, seen)
 
-    def correct(self, corrections: Iterable[Settlement]) -> None:
-        """Make the token windows count what the requests cost; repeats change nothing."""
-        for each in corrections:
-            subject = self.subject(each.subject)
-            held = subject.holds.get(each.request_id)
-            if held is None or held.entry is None or each.actual_tpm is None:
+    def decided(self, riders: Iterable[Settlement]) -> None:
+        """Windows count what the requests cost, which stays held; repeats change nothing."""
+        for each in riders:
+            held = self.subject(each.subject).holds.get(each.request_id)
+            if held is None:
                 continue
-            window = subject.token_window(held.hold.product)
-            window.amend(held.entry, each.actual_tpm - held.tpm)
-            held.tpm = each.actual_tpm
+            self._amend(held, each)
+            held.hold = replace(held.hold, hold_tokens=each.cost_tokens)
+            held.decided = True
+
+    def _amend(self, held: Held, told: Settlement) -> None:
+        if held.entry is not None and told.actual_tpm is not None:
+            window = self.subject(told.subject).token_window(held.hold.product)
+            window.amend(held.entry, told.actual_tpm - held.tpm)
+            held.tpm = told.actual_tpm
 
     def settle(self, settlements: Sequence[Settlement], rows: Iterable[BalanceRow] = ()) -> None:
         """Release holds and take balances; an unknown hold is nothing to do."""
-        self.correct(settlements)
         for each in settlements:
-            self.subject(each.subject).holds.pop(each.request_id, None)
+            held = self.subject(each.subject).holds.pop(each.request_id, None)
+            if held is not None:
+                self._amend(held, each)
         for row in rows:
             self.put_balance(row)
 

@@ -39,11 +39,10 @@ class Orphans:
         self._offsets: dict[str, int] = {}
         self._silent_since_s: dict[str, float] = {}
 
-    async def beat(self, instance: str, ttl_ms: int) -> None:
-        """This instance is alive for `ttl_ms` from now."""
-        await self._link.call(
-            self._slots[BEAT_TAG], "SET", beat_key(instance), "1", "PX", str(ttl_ms)
-        )
+    async def beat(self, instance: str, ttl_ms: int) -> bool:
+        """This instance is alive for `ttl_ms` from now; whether Redis knew that before."""
+        words = ("SET", beat_key(instance), "1", "PX", str(ttl_ms), "GET")
+        return await self._link.call(self._slots[BEAT_TAG], *words) is not None
 
     async def find(self, dead_after_s: float) -> list[Hold]:
         """Holds of this page that nobody will settle."""

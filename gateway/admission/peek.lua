@@ -20,7 +20,9 @@ end
 
 if #ARGV == 1 then
   for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if string.sub(field, 1, 1) ~= '#' then out[7] = out[7] + 1 end
+    if string.sub(field, 1, 6) == '#open:' then
+      out[7] = out[7] + tonumber(redis.call('HGET', KEYS[1], field))
+    end
   end
 end
 

@@ -62,5 +62,5 @@ def standing(reply: Reply, products: Sequence[str]) -> Standing:
 def hold_of(member: str, packed: bytes) -> Hold:
     """A hold from its member in the tag's deadlines and its record; ValueError when foreign."""
     _, subject, request_id = member.split(" ")
-    hold, _, _, deadline_ms, number, product, instance = packed.decode().split(" ")
+    hold, _, _, deadline_ms, number, product, instance, *_ = packed.decode().split(" ")
     return Hold(request_id, subject, product, int(hold), instance, int(number), int(deadline_ms))

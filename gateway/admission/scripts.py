@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gateway.admission.ask import MAX_COPY_TOKENS, TAGS, Ask, Settlement
+from gateway.admission.ask import MAX_COPY_TOKENS, TAGS, Ask, Hold, Settlement
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
 from gateway.redis_link import RedisLink, crc16, slot_of
@@ -94,6 +94,11 @@ def _own_word(own: Mapping[str, int | None], name: str) -> str:
     return NULL if value is None else str(value)
 
 
+def _decided_words(each: Settlement) -> tuple[str, int, int]:
+    actual_tpm = -1 if each.actual_tpm is None else each.actual_tpm
+    return each.request_id, actual_tpm, each.cost_tokens
+
+
 def _bulk(word: str | int) -> str:
     text = str(word)
     assert text.isascii(), "lengths are counted in characters here"
@@ -119,7 +124,7 @@ class Scripts:
     def _read(self, name: str) -> str:
         return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
-    def admit(self, ask: Ask, corrections: Sequence[Settlement], clock_us: int) -> bytes:
+    def admit(self, ask: Ask, riders: Sequence[Settlement], clock_us: int) -> bytes:
         """The command for one ask. The hot path: one string, no loop when nothing rides along."""
         tag, subject, product = ask.tag, ask.subject, ask.product
         length = len(subject) + 8
@@ -139,14 +144,14 @@ class Scripts:
         )
         fixed = self._fixed_part(ask)
         clock = "$1\r\n0\r\n" if clock_us == 0 else _bulk(clock_us)
-        if not corrections:
+        if not riders:
             text = f"*24\r\n{self._admit_head}$1\r\n5\r\n{keys}{clock}{fixed}{asked}"
             return text.encode("ascii")
-        count = len(corrections)
-        more_keys = "".join(_bulk(tokens_key(c.tag, c.subject, c.product)) for c in corrections)
-        pairs = "".join(_bulk(c.request_id) + _bulk(c.actual_tpm or 0) for c in corrections)
-        head = f"*{24 + 3 * count}\r\n{self._admit_head}{_bulk(5 + count)}"
-        return f"{head}{keys}{more_keys}{clock}{fixed}{asked}{pairs}".encode("ascii")
+        count = len(riders)
+        more_keys = "".join(_bulk(tokens_key(r.tag, r.subject, r.product)) for r in riders)
+        told = "".join(_bulk(word) for rider in riders for word in _decided_words(rider))
+        head = f"*{24 + 4 * count}\r\n{self._admit_head}{_bulk(5 + count)}"
+        return f"{head}{keys}{more_keys}{clock}{fixed}{asked}{told}".encode("ascii")
 
     def _fixed_part(self, ask: Ask) -> str:
         """What is the same for all asks of a product: span, name, limits, keyed, instance."""
@@ -192,16 +197,14 @@ class Scripts:
             pairs += [each.request_id, -1 if each.actual_tpm is None else each.actual_tpm]
         return self._settle.call(keys, (version, COPY_LIVES_MS, len(words), *words, *pairs))
 
-    def correct(self, tag: str, subject: str, corrections: Sequence[Settlement]) -> bytes:
-        """Make the windows of one subject count what its requests cost."""
+    def correct(self, tag: str, subject: str, decided: Sequence[Settlement]) -> bytes:
+        """Some requests of one subject were decided: windows, places and holds follow."""
         keys = (
             holds_key(tag, subject),
-            *(tokens_key(tag, subject, c.product) for c in corrections),
+            *(tokens_key(tag, subject, each.product) for each in decided),
         )
-        pairs: list[str | int] = []
-        for each in corrections:
-            pairs += [each.request_id, each.actual_tpm or 0]
-        return self._correct.call(keys, tuple(pairs))
+        words = [word for each in decided for word in _decided_words(each)]
+        return self._correct.call(keys, tuple(words))
 
     def peek(
         self,
@@ -218,18 +221,18 @@ class Scripts:
             words += [name, *limit_words(key), *limit_words(premium)]
         return self._peek.call(tuple(keys), tuple(words))
 
-    def reassert(self, ask: Ask, clock_us: int) -> bytes:
+    def reassert(self, tag: str, hold: Hold, clock_us: int) -> bytes:
         """Put back the hold of a request that runs, where Redis has lost it."""
         return self._reassert.call(
-            (holds_key(ask.tag, ask.subject), deadlines_key(ask.tag)),
+            (holds_key(tag, hold.subject), deadlines_key(tag)),
             (
                 clock_us,
-                ask.request_id,
-                ask.hold_tokens,
-                ask.deadline_ms,
-                ask.admission_no,
-                ask.product,
-                ask.instance,
+                hold.request_id,
+                hold.hold_tokens,
+                hold.deadline_ms,
+                hold.admission_no,
+                hold.product,
+                hold.instance,
             ),
         )
 

@@ -13,18 +13,13 @@ for i = 4 + words, #ARGV, 2 do
   local request_id, actual = ARGV[i], tonumber(ARGV[i + 1])
   local packed = redis.call('HGET', KEYS[1], request_id)
   if packed then
-    local hold, tpm, entry, _, _, product, instance = read_hold(packed)
+    local hold, tpm, entry, _, _, product, instance, ended = read_hold(packed)
     if actual >= 0 and entry > 0 and actual ~= tpm then
       amend(KEYS[4 + (i - 4 - words) / 2], entry, actual - tpm)
     end
     redis.call('HDEL', KEYS[1], request_id)
-    local open_field = '#open:' .. product
-    if redis.call('HINCRBY', KEYS[1], open_field, -1) <= 0 then
-      redis.call('HDEL', KEYS[1], open_field)
-    end
-    if redis.call('HINCRBY', KEYS[1], '#held', string.format('%.0f', 0 - hold)) <= 0 then
-      redis.call('HDEL', KEYS[1], '#held')
-    end
+    if not ended then free_place(KEYS[1], product) end
+    add_held(KEYS[1], -hold)
     redis.call('ZREM', KEYS[2], instance .. ' ' .. string.sub(KEYS[1], 9) .. ' ' .. request_id)
     released = released + 1
   end

@@ -72,7 +72,7 @@ class Admitter:
                 b"" if decision.code < Code.BALANCE_TOO_LOW else lines_of(product.family, decision)
             )
             return Refused(_refusal(subject, measured, decision), limits)
-        self._telemetry.open_requests.inc()
+        self._meter.opened(passage)
         if decision.limit_tokens is None:
             passage.held_tpm = None
         return Admitted(passage, measured, lines_of(product.family, decision))
@@ -105,13 +105,14 @@ class Admitter:
 
     def _unknown(self, passage: Passage, verdict: Verdict) -> None:
         """Redis may or may not hold it: its number ends as a void, which also releases a hold."""
-        self._telemetry.open_requests.inc()
+        self._meter.opened(passage)
         self._meter.decide(passage, verdict)
         self._meter.delivered(passage)
 
     def _passage(
         self, subject: Subject, measured: Measured, request_id: str, started_s: float
     ) -> Passage:
+        now_ms = time.time_ns() // 1_000_000
         return Passage(
             request_id,
             measured.product.name,
@@ -121,8 +122,9 @@ class Admitter:
             self._meter.numbers.take(),
             measured.hold_tokens if subject.key_id is not None else 0,
             measured.hold_tokens,
-            time.time_ns() // 1_000_000,
+            now_ms,
             started_s,
+            now_ms + measured.product.deadline_ms + _GRACE_MS,
         )
 
     def _ask(self, subject: Subject, measured: Measured, passage: Passage) -> Ask:
@@ -138,7 +140,7 @@ class Admitter:
             product.premium,
             measured.hold_tokens,
             passage.held_tokens,
-            passage.admitted_ms + product.deadline_ms + _GRACE_MS,
+            passage.deadline_ms,
             self._meter.instance,
             passage.admission_no,
             subject.key_id is not None,

@@ -3,7 +3,7 @@
 Refuses to compute money itself: what a charge takes is decided in the database, under the lock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -119,6 +119,11 @@ class Book(Shelf):
         """Makes the key active or suspended."""
         return await self._changed("set_key_status", key_id, status)
 
+    async def set_owner(self, key_id: int, owner: str) -> bool:
+        """Notes whose key it is, to be found by; False if there is no such key."""
+        known: bool = await self._postgres.value(self._queries["set_key_owner"], key_id, owner)
+        return known
+
     async def set_limits(
         self, key_id: int, changes: Mapping[str, ProductLimits | None] | None
     ) -> BalanceRow | Refusal:
@@ -171,6 +176,16 @@ class Book(Shelf):
         """The instances that are not drained, the latest beat first."""
         rows = await self._postgres.rows(self._queries["list_instances"], limit)
         return [InstanceRow(*row.values()) for row in rows]
+
+    async def drained_instances(self, instances: Collection[str]) -> set[str]:
+        """Those of which everything that they decided is in the ledger."""
+        rows = await self._postgres.rows(self._queries["drained_instances"], list(instances))
+        return {row["instance"] for row in rows}
+
+    async def posted_requests(self, request_ids: Sequence[str]) -> set[str]:
+        """Those whose outcome is in the ledger."""
+        rows = await self._postgres.rows(self._queries["posted_requests"], list(request_ids))
+        return {row["request_id"] for row in rows}
 
     async def ensure_months(self, months_ahead: int = 3) -> int:
         """Makes the partitions of this and the next months; answers how many were missing."""

@@ -1,54 +1,32 @@
 """The spool of an instance that died: posted to its end, its undelivered charges given back.
 
-Refuses to touch a spool whose owner lives (the lock says so), and keeps a damaged one for a person.
+1. Take its lock: only a dead process lets go of it.
+2. Read it all once: which charges have no mark of delivery behind them.
+3. Post what the cursor says is not posted, settle it in Redis.
+4. Give back what was not delivered, tell the ledger that the instance is drained, remove it.
 
-Who did not get his last byte is told by what is missing: a delivery mark. Marks ride with the
-group after the one they belong to, so what was delivered in the last moments before the crash is
-given back too: at most what one process delivers within one shipping interval.
+Refuses to touch a spool whose owner lives, and keeps a damaged one for a person.
+
+A mark is written within `spool.MARK_WITHIN_S` of the last byte, so what was delivered in the last
+moments before the crash is given back too: at most what one process delivers in that time.
 """
 
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
-from typing import Final
 
 from gateway.admission.gate import Gate
 from gateway.ledger.book import Book
 from gateway.metering import event as fields
 from gateway.metering.event import CHARGE
-from gateway.metering.posting import post_outcomes, settle_or_log
-from gateway.metering.shipper import batch_of
-from gateway.metering.spool_files import (
-    NOWHERE,
-    Frame,
-    SpoolDamaged,
-    lock,
-    read_cursor,
-    read_frames,
-)
+from gateway.metering.posting import Poster
+from gateway.metering.shipper import read_batch
+from gateway.metering.spool_files import NOWHERE, SpoolDamaged, lock, read_cursor, read_frames
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.adopt")
-_FRAMES_PER_STEP: Final = 50
-
-
-@dataclass(slots=True)
-class _Undelivered:
-    """Which charges have no delivery mark behind them."""
-
-    requests: dict[int, str] = field(default_factory=dict)
-
-    def see(self, frame: Frame) -> None:
-        self.requests.update(frame.outstanding)
-        for event in frame.events:
-            if event[fields.KIND] == CHARGE and event[fields.COST_TOKENS]:
-                self.requests[event[fields.ADMISSION_NO]] = event[fields.REQUEST_ID]
-        for number in frame.delivered:
-            self.requests.pop(number, None)
 
 
 class Adopter:
@@ -57,57 +35,66 @@ class Adopter:
     def __init__(self, root: Path, book: Book, gate: Gate, telemetry: Telemetry) -> None:
         self._root = root
         self._book = book
-        self._gate = gate
+        self._poster = Poster(book, gate, telemetry, root)
         self._telemetry = telemetry
+        self._damaged: set[str] = set()
 
     async def run_once(self) -> int:
         """Adopt every orphaned spool; answers how many were finished."""
         finished = 0
         for directory in await asyncio.to_thread(_spools, self._root):
-            descriptor = lock(directory)
+            descriptor = lock(directory, create=False)
             if descriptor is None:
                 continue
             try:
                 await self._adopt(directory)
                 finished += 1
-            except SpoolDamaged:
-                _LOG.exception("spool %s is damaged and kept; see the runbook", directory.name)
-                self._telemetry.orphans.labels("damaged_spool").inc()
+            except SpoolDamaged as damage:
+                self._tell_damage(directory.name, damage)
             finally:
                 os.close(descriptor)
         return finished
 
     async def _adopt(self, directory: Path) -> None:
-        undelivered = _Undelivered()
         instance = directory.name
-        frames = await asyncio.to_thread(_all_frames, directory)
-        cursor = read_cursor(directory)
-        for frame in frames:
-            undelivered.see(frame)
-        waiting = [frame for frame in frames if frame.end > cursor]
-        for at in range(0, len(waiting), _FRAMES_PER_STEP):
-            await self._post(directory, waiting[at : at + _FRAMES_PER_STEP])
-        ids = list(undelivered.requests.values())
-        if ids:
-            rows = await self._book.refund_undelivered(ids)
-            await settle_or_log(self._gate, (), rows)
-            self._telemetry.orphans.labels("undelivered").inc(len(ids))
+        owed = await asyncio.to_thread(_undelivered, directory)
+        position = read_cursor(directory)
+        while batch := await asyncio.to_thread(read_batch, directory, position):
+            position = batch.end
+            if batch.events:
+                rows = await self._poster.post(batch.events)
+                await self._poster.settle(batch.settlements, rows)
+                self._telemetry.orphans.labels("spooled").inc(len(batch.events))
+        if owed:
+            rows = await self._book.refund_undelivered(owed)
+            await self._poster.settle((), rows)
+            self._telemetry.orphans.labels("undelivered").inc(len(owed))
         await self._book.beat_instance(instance, 1, (), stopped=True, drained=True)
         await asyncio.to_thread(rmtree, directory)
-        _LOG.warning("adopted the spool of %s: %d given back", instance, len(ids))
+        _LOG.warning("adopted the spool of %s: %d given back", instance, len(owed))
 
-    async def _post(self, directory: Path, frames: Sequence[Frame]) -> None:
-        batch = batch_of(frames)
-        if batch.events:
-            rows = await post_outcomes(self._book, batch.events, directory)
-            await settle_or_log(self._gate, batch.settlements, rows)
-            self._telemetry.orphans.labels("spooled").inc(len(batch.events))
+    def _tell_damage(self, instance: str, damage: SpoolDamaged) -> None:
+        if instance not in self._damaged:
+            self._damaged.add(instance)
+            self._telemetry.orphans.labels("damaged_spool").inc()
+            _LOG.error("spool %s is damaged and kept, see the runbook: %s", instance, damage)
 
 
 def _spools(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if (p / "lock").exists()) if root.is_dir() else []
 
 
-def _all_frames(directory: Path) -> list[Frame]:
-    # From the beginning: the marks of what was posted long ago stand in the same segments.
-    return list(read_frames(directory, NOWHERE))
+def _undelivered(directory: Path) -> list[str]:
+    """Request ids of the charges without a mark of delivery, of the whole spool.
+
+    From its beginning: the marks of what was posted long ago stand in the same segments.
+    """
+    requests: dict[int, str] = {}
+    for frame in read_frames(directory, NOWHERE):
+        requests.update(frame.outstanding)
+        for event in frame.events:
+            if event[fields.KIND] == CHARGE and event[fields.COST_TOKENS]:
+                requests[event[fields.ADMISSION_NO]] = event[fields.REQUEST_ID]
+        for number in frame.delivered:
+            requests.pop(number, None)
+    return list(requests.values())

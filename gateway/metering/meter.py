@@ -6,12 +6,12 @@ future that it returns (durable) is awaited, by whoever still has a client to an
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.admission.ask import Settlement
+from gateway.admission.ask import Hold, Settlement
 from gateway.admission.gate import Gate
 from gateway.errors import RedisUnavailable, SpoolUnavailable
 from gateway.metering.event import CHARGE, VOID, Event
@@ -53,6 +53,7 @@ class Passage:
     held_tpm: int | None
     admitted_ms: int
     started_s: float
+    deadline_ms: int = 0
     decided: bool = False
     ended: bool = False
     cost_tokens: int = 0
@@ -94,12 +95,33 @@ class Meter:
         self._telemetry = telemetry
         self.instance = instance
         self._now_s = now_s
-        self.refunds: list[tuple[int, str]] = []
+        self._open: dict[int, Passage] = {}
+        self._owed: dict[int, str] = {}
 
     @property
     def healthy(self) -> bool:
         """Whether outcomes can be made durable; nothing is admitted while they cannot."""
         return self._spool.healthy
+
+    def opened(self, passage: Passage) -> None:
+        """It was admitted, or may have been; from here on it will be decided."""
+        self._open[passage.admission_no] = passage
+        self._telemetry.open_requests.inc()
+
+    def open_holds(self) -> list[Hold]:
+        """The holds that Redis has of requests that still run."""
+        return [
+            Hold(
+                passage.request_id,
+                passage.subject,
+                passage.product,
+                passage.held_tokens,
+                self.instance,
+                passage.admission_no,
+                passage.deadline_ms,
+            )
+            for passage in self._open.values()
+        ]
 
     def decide(self, passage: Passage, verdict: Verdict) -> asyncio.Future[None]:
         """Record the end of a request; the future is done when it is durable.
@@ -108,18 +130,18 @@ class Meter:
         """
         assert not passage.decided, "a request ends exactly once"
         passage.decided = True
-        passage.cost_tokens = verdict.cost_tokens
         ending = WHO_PAYS[verdict.outcome]
         used = verdict.cost_tokens if verdict.cost_tokens else (verdict.reported_tokens or 0)
         actual_tpm = used if ending.counts_tpm else 0
         anonymous = passage.key_id is None
         charged = ending.counts_tpm and not anonymous
+        cost_tokens = passage.cost_tokens = verdict.cost_tokens if charged else 0
         event = Event(
             passage.request_id,
             CHARGE if charged else VOID,
             passage.key_id,
             passage.product,
-            verdict.cost_tokens,
+            cost_tokens,
             verdict.reported_tokens,
             passage.held_tokens,
             (Outcome.NO_KEY if anonymous and ending.counts_tpm else verdict.outcome).value,
@@ -130,17 +152,12 @@ class Meter:
             time.time_ns() // 1_000_000,
             self.instance,
         )
-        settlement = self._settlement(passage, actual_tpm)
-        self._gate.decided(
-            passage.subject,
-            passage.tag,
-            passage.product,
-            passage.request_id,
-            settlement.actual_tpm,
-        )
+        settlement = _settlement(passage, actual_tpm)
+        self._gate.decided(settlement)
+        self._open.pop(passage.admission_no, None)
         self._telemetry.open_requests.dec()
         self._telemetry.finished(
-            passage.product, event.outcome, verdict.cost_tokens, self._now_s() - passage.started_s
+            passage.product, event.outcome, cost_tokens, self._now_s() - passage.started_s
         )
         return self._spool.append(event.encode(), passage.admission_no, settlement)
 
@@ -157,10 +174,12 @@ class Meter:
             self._telemetry.usage_alarms.labels(passage.product, "above_hold").inc()
             # Without Redis now, the correction rides along with the subject's next request.
             with suppress(RedisUnavailable):
-                await self._gate.correct_now(
-                    passage.subject, passage.tag, passage.product, passage.request_id, used
-                )
-        await durable
+                await self._gate.correct_now(_settlement(passage, used))
+        try:
+            await durable
+        except SpoolUnavailable:
+            passage.cost_tokens = 0
+            raise
 
     async def settle_failed(self, passage: Passage, verdict: Verdict) -> None:
         """Decide a void; the client is told of the failure even if the disk fails as well."""
@@ -173,22 +192,32 @@ class Meter:
         self._spool.delivered(passage.admission_no)
 
     def undelivered(self, passage: Passage) -> None:
-        """It was decided, and the client will never get its last byte: give back what it cost."""
+        """It was decided, and the client will never get its last byte: give back what it cost.
+
+        No mark of delivery is written before that is done, so a crash in between forgets nothing.
+        """
         passage.ended = True
         if passage.cost_tokens:
-            self.refunds.append((passage.admission_no, passage.request_id))
-        self._spool.delivered(passage.admission_no)
+            self._owed[passage.admission_no] = passage.request_id
 
-    def take_refunds(self) -> list[str]:
-        """Request ids to refund whose outcome is posted; they are the caller's from now on."""
-        due = [each for number, each in self.refunds if self.numbers.is_posted(number)]
-        if due:
-            left = [pair for pair in self.refunds if not self.numbers.is_posted(pair[0])]
-            self.refunds[:] = left
-        return due
+    def refunds_due(self) -> dict[int, str]:
+        """What is to be given back and is posted: request ids by admission number."""
+        return {n: each for n, each in self._owed.items() if self.numbers.is_posted(n)}
 
-    def _settlement(self, passage: Passage, used: int) -> Settlement:
-        actual_tpm = None if passage.held_tpm is None else used
-        return Settlement(
-            passage.subject, passage.tag, passage.product, passage.request_id, actual_tpm
-        )
+    def refunded(self, numbers: Iterable[int]) -> None:
+        """These are settled with their clients."""
+        for number in numbers:
+            self._owed.pop(number, None)
+            self._spool.delivered(number)
+
+
+def _settlement(passage: Passage, used: int) -> Settlement:
+    actual_tpm = None if passage.held_tpm is None else used
+    return Settlement(
+        passage.subject,
+        passage.tag,
+        passage.product,
+        passage.request_id,
+        actual_tpm,
+        passage.cost_tokens,
+    )

@@ -1,54 +1,69 @@
-"""What the shipper and the reaper share: post outcomes, tell Redis, set aside what is refused.
+"""What the shipper, the adopter and the reaper share: post outcomes, tell Redis, set aside.
 
 Refuses to let one impossible outcome hold up the others: it is found by halving, written to
-`refused.jsonl` beside the spools, counted, and left to a person.
+`refused.jsonl` beside the spools, counted, and left to a person. Its admission number stays a hole
+that the proof shows.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from gateway.admission.ask import Settlement
 from gateway.admission.gate import Gate
 from gateway.errors import RedisUnavailable
 from gateway.ledger.book import Book
 from gateway.ledger.rows import BalanceRow, OutcomesRefused
+from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.posting")
 # A batch in the ledger is worth more patience than a look-up.
-_POST_DEADLINE_MS = 10_000
-REFUSED_FILE = "refused.jsonl"
+_POST_DEADLINE_MS: Final = 10_000
+REFUSED_FILE: Final = "refused.jsonl"
 
 
-async def post_outcomes(
-    book: Book, events: Sequence[bytes], directory: Path
-) -> Sequence[BalanceRow]:
-    """Post encoded events in one transaction; the newest row of every key they touch."""
-    try:
-        text = b"[" + b",".join(events) + b"]"
-        return await book.post_outcomes(text, deadline_ms=_POST_DEADLINE_MS)
-    except OutcomesRefused as refused:
-        if len(events) == 1:
-            _LOG.exception("an outcome was refused and set aside: %r", events[0])
-            await asyncio.to_thread(_set_aside, directory.parent, events[0], str(refused))
-            return ()
+class Poster:
+    """Posts batches; `root` is where the spools are."""
+
+    def __init__(self, book: Book, gate: Gate, telemetry: Telemetry, root: Path) -> None:
+        self._book = book
+        self._gate = gate
+        self._telemetry = telemetry
+        self._root = root
+
+    async def post(self, events: Sequence[bytes]) -> Sequence[BalanceRow]:
+        """Post encoded events in one transaction; the newest row of every key they touch.
+
+        Raises PostgresUnavailable: post the same ones again.
+        """
+        try:
+            text = b"[" + b",".join(events) + b"]"
+            return await self._book.post_outcomes(text, deadline_ms=_POST_DEADLINE_MS)
+        except OutcomesRefused as refused:
+            if len(events) == 1:
+                await self._set_aside(events[0], refused)
+                return ()
         half = len(events) // 2
-        first = await post_outcomes(book, events[:half], directory)
-        second = await post_outcomes(book, events[half:], directory)
-        return (*first, *second)
+        return (*await self.post(events[:half]), *await self.post(events[half:]))
+
+    async def settle(self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow]) -> bool:
+        """Redis learns what PostgreSQL knows; False when it cannot now."""
+        try:
+            await self._gate.settle(settlements, rows)
+        except RedisUnavailable as fault:
+            _LOG.warning("settle of %d outcomes failed: %s", len(settlements), fault)
+            return False
+        return True
+
+    async def _set_aside(self, event: bytes, refused: OutcomesRefused) -> None:
+        _LOG.error("an outcome was refused and set aside: %s: %r", refused, event)
+        self._telemetry.orphans.labels("refused").inc()
+        await asyncio.to_thread(_append_line, self._root, event, str(refused))
 
 
-async def settle_or_log(
-    gate: Gate, settlements: Sequence[Settlement], rows: Sequence[BalanceRow]
-) -> None:
-    """Redis learns what PostgreSQL knows; if it cannot now, a later version will tell it."""
-    try:
-        await gate.settle(settlements, rows)
-    except RedisUnavailable as fault:
-        _LOG.warning("settle of %d outcomes failed: %s", len(settlements), fault)
-
-
-def _set_aside(root: Path, event: bytes, why: str) -> None:
+def _append_line(root: Path, event: bytes, why: str) -> None:
+    root.mkdir(parents=True, exist_ok=True)
     with (root / REFUSED_FILE).open("ab") as file:
         file.write(event + b" // " + why.encode() + b"\n")

@@ -1,7 +1,12 @@
 """Holds that nobody will decide any more: voided for the customer, and released.
 
-Refuses to reap while the holder may still speak: its instance beats, or its spool is not drained
-yet (unless the hold is an hour past its deadline: then the disk is taken for lost).
+1. Ask the gate for holds past their deadline and for those of instances that are silent.
+2. Its instance is drained (all that it decided is in the ledger): void, which does nothing to a
+   request whose outcome is posted, and release.
+3. It is past its deadline and its outcome is posted: Redis missed the settling, release.
+
+Refuses to reap while the holder may still speak: its spool is not drained, or was never heard of
+(unless the hold is an hour past its deadline: then the disk is taken for lost).
 """
 
 import logging
@@ -14,9 +19,10 @@ from gateway.admission.ask import Hold, Settlement
 from gateway.admission.gate import Gate
 from gateway.admission.scripts import tag_of
 from gateway.ledger.book import Book
+from gateway.ledger.rows import BalanceRow
 from gateway.metering.event import VOID, Event
 from gateway.metering.outcomes import Outcome
-from gateway.metering.posting import post_outcomes, settle_or_log
+from gateway.metering.posting import Poster
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.reaper")
@@ -24,41 +30,50 @@ _LOST_DISK_MS: Final = 3_600_000
 
 
 class Reaper:
-    """Voids orphaned holds."""
+    """Voids orphaned holds; `root` is where the spools are."""
 
-    def __init__(self, book: Book, gate: Gate, telemetry: Telemetry, directory: Path) -> None:
+    def __init__(self, book: Book, gate: Gate, telemetry: Telemetry, root: Path) -> None:
         self._book = book
         self._gate = gate
+        self._poster = Poster(book, gate, telemetry, root)
         self._telemetry = telemetry
-        self._directory = directory
 
     async def run_once(self) -> int:
         """Void what is orphaned; answers how many holds were released."""
         orphans = await self._gate.orphans()
         if not orphans:
             return 0
-        undrained = {row.instance for row in await self._book.list_instances()}
         now_ms = time.time_ns() // 1_000_000
-        due = [
-            hold
-            for hold in orphans
-            if hold.instance not in undrained or hold.deadline_ms < now_ms - _LOST_DISK_MS
-        ]
-        if due:
-            await self._void(due, now_ms)
-        return len(due)
+        drained = await self._book.drained_instances({hold.instance for hold in orphans})
+        dead: list[Hold] = []
+        others: list[Hold] = []
+        for hold in orphans:
+            lost = hold.deadline_ms < now_ms - _LOST_DISK_MS
+            (dead if lost or hold.instance in drained else others).append(hold)
+        posted = await self._book.posted_requests([hold.request_id for hold in others])
+        late = [hold for hold in others if hold.request_id in posted]
+        if dead:
+            await self._void(dead, now_ms)
+        if late:
+            await self._release(late, (), None)
+        return len(dead) + len(late)
 
     async def _void(self, holds: Sequence[Hold], now_ms: int) -> None:
-        events = [_void_of(hold, now_ms).encode() for hold in holds]
-        # A request whose outcome is posted already keeps it; only the hold goes.
-        rows = await post_outcomes(self._book, events, self._directory)
+        rows = await self._poster.post([_void_of(hold, now_ms).encode() for hold in holds])
+        await self._release(holds, rows, 0)
+
+    async def _release(
+        self, holds: Sequence[Hold], rows: Sequence[BalanceRow], actual_tpm: int | None
+    ) -> None:
         settlements = [
-            Settlement(hold.subject, tag_of(hold.subject), hold.product, hold.request_id, 0)
+            Settlement(
+                hold.subject, tag_of(hold.subject), hold.product, hold.request_id, actual_tpm
+            )
             for hold in holds
         ]
-        await settle_or_log(self._gate, settlements, rows)
-        self._telemetry.orphans.labels("hold").inc(len(holds))
-        _LOG.warning("released %d holds that nobody would decide", len(holds))
+        if await self._poster.settle(settlements, rows):
+            self._telemetry.orphans.labels("hold").inc(len(holds))
+            _LOG.warning("released %d holds that nobody would decide", len(holds))
 
 
 def _void_of(hold: Hold, now_ms: int) -> Event:

@@ -1,10 +1,10 @@
 """From the spool to the ledger, and then to Redis: in groups, in order, each group safe to repeat.
 
-1. Take what is durable (from memory; from the files when memory overflowed).
-2. `post_outcomes`: one transaction. It fails: nothing is forgotten, the same group comes again.
-3. `settle`: holds released, windows corrected, newest balances copied. It fails: logged and left
-   to the next settle of the key, a newer version, and the reaper.
-4. Remember the position, give back what was decided but never delivered.
+1. Take what is durable (from memory; from the files where memory overflowed).
+2. Post it: one transaction. It fails: nothing is forgotten, the same groups come again.
+3. Settle: holds end, windows are corrected, newest balances copied. It fails: kept, and told with
+   the next batch; beyond a bound left to a newer balance and the reaper.
+4. Remember the position, give back what was decided but never delivered, and beat.
 
 Refuses to run beside itself: one shipper per spool.
 """
@@ -13,6 +13,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -20,11 +22,11 @@ import orjson
 from gateway.admission.ask import Settlement
 from gateway.admission.gate import Gate
 from gateway.ledger.book import Book
-from gateway.ledger.rows import OutcomesRefused
+from gateway.ledger.rows import BalanceRow, OutcomesRefused
 from gateway.metering import event as fields
 from gateway.metering.event import decode
 from gateway.metering.meter import Meter
-from gateway.metering.posting import post_outcomes, settle_or_log
+from gateway.metering.posting import Poster
 from gateway.metering.spool import Group, Spool
 from gateway.metering.spool_files import Frame, Position, read_frames
 from gateway.metering.subjects import settlement_of
@@ -33,16 +35,21 @@ from gateway.telemetry import Telemetry
 _LOG = logging.getLogger("sluice.shipper")
 # Some hundreds per transaction: past that a larger group no longer makes a row cheaper.
 MAX_BATCH: Final = 400
+# Settlements that Redis did not take, some 10 MB; more are left to the reaper.
+MAX_UNSETTLED: Final = 20_000
+_SETTLE_AGAIN: Final = 2_000
 _BEAT_EVERY_S: Final = 1.0
 
 
-@dataclass(slots=True)
-class _Batch:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Outcomes that are posted together, up to `end`; `oldest_durable_s` None: from files."""
+
     events: list[bytes]
     settlements: list[Settlement]
     numbers: list[int]
     end: Position
-    oldest_durable_s: float | None
+    oldest_durable_s: float | None = None
 
 
 class Shipper:
@@ -53,22 +60,23 @@ class Shipper:
     ) -> None:
         self._spool = spool
         self._book = book
-        self._gate = gate
+        self._poster = Poster(book, gate, telemetry, spool.directory.parent)
         self._meter = meter
         self._telemetry = telemetry
         self._next_beat_s = 0.0
+        self._unsettled: dict[str, Settlement] = {}
+        self._unsettled_rows: dict[int, BalanceRow] = {}
 
     async def run_once(self) -> int:
         """Post one batch; answers how many outcomes were posted."""
-        self._spool.flush_marks()
-        batch = self._from_memory() if self._spool.ready else await self._from_files()
+        batch = await self._take()
         if batch is not None:
             await self._post(batch)
-        refunds = self._meter.take_refunds()
-        if refunds:
-            await self._refund(refunds)
+        await self._settle_again()
+        await self._refund()
         await self._beat()
         self._telemetry.spool_depth.set(self._spool.depth)
+        self._telemetry.spool_bytes.set(self._spool.unposted_bytes)
         return 0 if batch is None else len(batch.events)
 
     async def drain(self, deadline_s: float) -> bool:
@@ -81,104 +89,124 @@ class Shipper:
             await asyncio.sleep(0.005)
         return False
 
-    def _from_memory(self) -> _Batch | None:
-        """Groups stay in `ready` until they are posted, so that a failure loses none."""
-        groups: list[Group] = []
-        size = 0
-        for group in self._spool.ready:
-            if groups and size + len(group.tickets) > MAX_BATCH:
-                break
-            groups.append(group)
-            size += len(group.tickets)
-        tickets = [ticket for group in groups for ticket in group.tickets]
-        return _Batch(
-            [ticket.event for ticket in tickets],
-            [ticket.settlement for ticket in tickets],
-            [ticket.admission_no for ticket in tickets],
-            groups[-1].end,
-            groups[0].durable_s,
-        )
+    async def say_goodbye(self) -> None:
+        """The instance stopped and everything is posted: reconciliation may close its numbers."""
+        await self._tell(ended=True)
 
-    async def _from_files(self) -> _Batch | None:
+    async def _take(self) -> Batch | None:
         spool = self._spool
-        if not spool.spilled:
-            return None
-        end = spool.durable_end
-        frames = await asyncio.to_thread(_some_frames, spool, end)
-        if not frames:
-            # Everything durable is posted, and nothing new came while we looked.
-            if spool.durable_end == spool.shipped_end:
-                spool.spilled = False
-            return None
-        batch = batch_of(frames)
-        return _Batch(batch.events, batch.settlements, batch.numbers, frames[-1].end, None)
+        end = spool.read_until
+        if end is not None:
+            return await asyncio.to_thread(read_batch, spool.directory, spool.shipped_end, end)
+        return _batch_of_groups(spool.ready) if spool.ready else None
 
-    async def _post(self, batch: _Batch) -> None:
+    async def _post(self, batch: Batch) -> None:
         if batch.events:
-            rows = await post_outcomes(self._book, batch.events, self._spool.directory)
+            rows = await self._poster.post(batch.events)
             for number in batch.numbers:
                 self._meter.numbers.posted(number)
             self._telemetry.shipped.inc(len(batch.events))
             if batch.oldest_durable_s is not None:
                 lag_s = asyncio.get_running_loop().time() - batch.oldest_durable_s
                 self._telemetry.ship_lag.observe(lag_s)
-            await settle_or_log(self._gate, batch.settlements, rows)
-        self._spool.posted(batch.end)
+            await self._settle(batch.settlements, rows)
+        # Last: what is interrupted before this comes again, and is settled again.
+        self._spool.posted(batch.end, len(batch.events))
 
-    async def _refund(self, request_ids: Sequence[str]) -> None:
-        try:
-            rows = await self._book.refund_undelivered(request_ids)
-        except OutcomesRefused:
-            _LOG.exception("refund refused for %d requests", len(request_ids))
+    async def _settle(self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow]) -> None:
+        if await self._poster.settle(settlements, rows):
             return
-        self._telemetry.orphans.labels("undelivered").inc(len(request_ids))
-        await settle_or_log(self._gate, (), rows)
+        for each in settlements:
+            self._unsettled[each.request_id] = each
+        for row in rows:
+            known = self._unsettled_rows.get(row.key_id)
+            if known is None or known.version < row.version:
+                self._unsettled_rows[row.key_id] = row
+        while len(self._unsettled) > MAX_UNSETTLED:
+            del self._unsettled[next(iter(self._unsettled))]
+
+    async def _settle_again(self) -> None:
+        """Tell Redis what it did not take before."""
+        if not self._unsettled and not self._unsettled_rows:
+            return
+        settlements = list(islice(self._unsettled.values(), _SETTLE_AGAIN))
+        rows = list(islice(self._unsettled_rows.values(), _SETTLE_AGAIN))
+        if not await self._poster.settle(settlements, rows):
+            return
+        for each in settlements:
+            del self._unsettled[each.request_id]
+        for row in rows:
+            del self._unsettled_rows[row.key_id]
+
+    async def _refund(self) -> None:
+        due = self._meter.refunds_due()
+        if not due:
+            return
+        try:
+            rows = await self._book.refund_undelivered(list(due.values()))
+        except OutcomesRefused:
+            _LOG.exception("refund refused for %s", ", ".join(due.values()))
+            rows = []
+        self._meter.refunded(due)
+        self._telemetry.orphans.labels("undelivered").inc(len(due))
+        await self._settle((), rows)
 
     async def _beat(self) -> None:
         now_s = asyncio.get_running_loop().time()
         if now_s < self._next_beat_s:
             return
         self._next_beat_s = now_s + _BEAT_EVERY_S
-        state = self._meter.numbers.completeness()
-        await self._book.beat_instance(
-            self._meter.instance, state.complete_below, state.unused, stopped=False, drained=False
-        )
+        await self._tell(ended=False)
 
-    async def say_goodbye(self) -> None:
-        """The instance stopped and everything is posted: reconciliation may close its numbers."""
+    async def _tell(self, *, ended: bool) -> None:
         state = self._meter.numbers.completeness()
         await self._book.beat_instance(
-            self._meter.instance, state.complete_below, state.unused, stopped=True, drained=True
+            self._meter.instance, state.complete_below, state.unused, stopped=ended, drained=ended
         )
 
 
-def _some_frames(spool: Spool, end: Position) -> list[Frame]:
+def _batch_of_groups(ready: Sequence[Group]) -> Batch:
+    """Groups stay in `ready` until they are posted, so that a failure loses none."""
+    groups: list[Group] = []
+    size = 0
+    for group in ready:
+        if groups and size + len(group.tickets) > MAX_BATCH:
+            break
+        groups.append(group)
+        size += len(group.tickets)
+    tickets = [ticket for group in groups for ticket in group.tickets]
+    return Batch(
+        [ticket.event for ticket in tickets],
+        [ticket.settlement for ticket in tickets],
+        [ticket.admission_no for ticket in tickets],
+        groups[-1].end,
+        groups[0].durable_s,
+    )
+
+
+def read_batch(directory: Path, start: Position, end: Position | None = None) -> Batch | None:
+    """The next outcomes in the files behind `start`, up to `end`; None when there is nothing.
+
+    A settlement for each whose subject can be told. Raises SpoolDamaged.
+    """
     frames: list[Frame] = []
     size = 0
-    for frame in read_frames(spool.directory, spool.shipped_end):
-        if frame.end > end or (frames and size + len(frame.events) > MAX_BATCH):
+    for frame in read_frames(directory, start):
+        if end is not None and frame.end > end:
+            break
+        if frames and size + len(frame.events) > MAX_BATCH:
             break
         frames.append(frame)
         size += len(frame.events)
-    return frames
+    return _batch_of_frames(frames) if frames else None
 
 
-@dataclass(frozen=True, slots=True)
-class FileBatch:
-    """Outcomes read back from files."""
-
-    events: list[bytes]
-    settlements: list[Settlement]
-    numbers: list[int]
-
-
-def batch_of(frames: Sequence[Frame]) -> FileBatch:
-    """The outcomes of some frames; a settlement for each whose subject can be told."""
+def _batch_of_frames(frames: Sequence[Frame]) -> Batch:
     arrays = [array for frame in frames for array in frame.events]
-    events = [decode(array) for array in arrays]
-    settlements = [s for s in map(settlement_of, events) if s is not None]
-    return FileBatch(
+    settlements = [s for s in (settlement_of(decode(array)) for array in arrays) if s is not None]
+    return Batch(
         [orjson.dumps(array) for array in arrays],
         settlements,
         [array[fields.ADMISSION_NO] for array in arrays],
+        frames[-1].end,
     )

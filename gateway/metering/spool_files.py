@@ -1,14 +1,15 @@
 """The bytes of a spool on disk: framed segments, a cursor, a lock.
 
-Refuses to guess: a torn tail (the crash came while writing) ends a segment, a broken frame with
-more behind it raises `SpoolDamaged`.
+Refuses to guess: a torn tail (the crash came while writing) ends the last segment, a broken frame
+with more behind it raises `SpoolDamaged`.
 
 Layout of `<spool>/<instance>/`: `lock` (held by flock while the owner lives), `cursor`
 ("segment offset" of what is posted), `00000001.log`, ... A frame is length and CRC-32 of its
 payload, both little-endian u32, then the payload: a JSON object
-`{"e": [event, ...], "d": [admission_no, ...], "u": [[admission_no, request_id], ...]}` with the
-outcomes, the numbers whose last byte was handed over since, and (first frame of a segment) the
-requests that were decided earlier and are still not delivered.
+`{"e": [event, ...], "d": [admission_no, ...]}` with the outcomes and the numbers whose last byte
+was handed over since. The first frame of a segment has also `"u": [[admission_no, request_id]]`,
+the charges that are durable and still not delivered, and `"a": [segment, offset]`, the last
+durable place before it: what stands behind that place in an older segment was never acknowledged.
 """
 
 import fcntl
@@ -25,8 +26,10 @@ import orjson
 from gateway.errors import Fault
 
 HEADER: Final = struct.Struct("<II")
-# One group is at most a few hundred outcomes; anything larger is damage, not data.
+# One group is at most a few thousand outcomes; anything larger is damage, not data.
 MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
+# What every payload begins with: finds the next frame behind a broken one.
+_START: Final = b'{"e":['
 
 
 class SpoolDamaged(Fault):
@@ -46,24 +49,24 @@ NOWHERE: Final = Position(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One durable group read back, and the position behind it."""
+    """One durable group read back, and the position behind it; `after` only where one begins."""
 
     events: Sequence[Sequence[Any]]
     delivered: Sequence[int]
     outstanding: Sequence[tuple[int, str]]
+    after: Position | None
     end: Position
 
 
-def encode_frame(
-    events: Sequence[bytes], delivered: Sequence[int], carried: Sequence[tuple[int, str]]
-) -> bytes:
-    """A frame of already encoded events."""
-    payload = b'{"e":[%b],"d":%b,"u":%b}' % (
-        b",".join(events),
-        orjson.dumps(delivered),
-        orjson.dumps(carried),
-    )
+def encode_frame(events: Sequence[bytes], delivered: Sequence[int], opening: bytes = b"") -> bytes:
+    """A frame of already encoded events; `opening` is what the first of a segment has besides."""
+    payload = b'{"e":[%b],"d":%b%b}' % (b",".join(events), orjson.dumps(delivered), opening)
     return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def encode_opening(carried: Sequence[tuple[int, str]], after: Position) -> bytes:
+    """What the first frame of a segment tells of those before it."""
+    return b',"u":%b,"a":[%d,%d]' % (orjson.dumps(carried), after.segment, after.offset)
 
 
 def segment_path(directory: Path, number: int) -> Path:
@@ -82,7 +85,7 @@ def read_cursor(directory: Path) -> Position:
         segment, offset = (directory / "cursor").read_text().split()
         return Position(int(segment), int(offset))
     except (FileNotFoundError, ValueError):
-        return Position(0, 0)
+        return NOWHERE
 
 
 def write_cursor(fd: int, position: Position) -> None:
@@ -90,45 +93,82 @@ def write_cursor(fd: int, position: Position) -> None:
     os.pwrite(fd, b"%-10d %-14d\n" % (position.segment, position.offset), 0)
 
 
-def lock(directory: Path) -> int | None:
-    """A descriptor that owns the spool until it is closed or its process ends; None if taken."""
-    fd = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def lock(directory: Path, *, create: bool) -> int | None:
+    """A descriptor that owns the spool until it is closed or its process ends; None if taken.
+
+    Without `create` a spool that its owner is about to remove counts as taken.
+    """
+    path = directory / "lock"
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
+        # Whoever had it before may have removed the spool: then this is the lock of nothing.
+        if os.path.samestat(os.fstat(fd), path.stat()):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+    return None
 
 
 def read_frames(directory: Path, start: Position) -> Iterator[Frame]:
-    """Every whole frame behind `start`; raises SpoolDamaged on a broken one inside a segment."""
-    for number in segment_numbers(directory):
-        if number < start.segment:
-            continue
+    """Every frame behind `start` that was made durable; raises SpoolDamaged on a broken one."""
+    numbers = [n for n in segment_numbers(directory) if n >= start.segment]
+    for place, number in enumerate(numbers):
         offset = start.offset if number == start.segment else 0
-        yield from _frames_of(segment_path(directory, number), number, offset)
+        limit = _limit(directory, number, numbers[place + 1 :])
+        yield from _frames_of(segment_path(directory, number), number, offset, limit)
 
 
-def _frames_of(path: Path, number: int, offset: int) -> Iterator[Frame]:
-    size = path.stat().st_size
+def _limit(directory: Path, number: int, later: Sequence[int]) -> int | None:
+    """How far a segment counts, as a later one tells; None for the last one."""
+    for other in later:
+        first = next(_frames_of(segment_path(directory, other), other, 0, None), None)
+        if first is not None and first.after is not None:
+            if first.after.segment > number:
+                return segment_path(directory, number).stat().st_size
+            return first.after.offset if first.after.segment == number else 0
+    return None
+
+
+def _frames_of(path: Path, number: int, offset: int, limit: int | None) -> Iterator[Frame]:
     with path.open("rb") as file:
         file.seek(offset)
-        while True:
+        while limit is None or offset < limit:
             header = file.read(HEADER.size)
-            if len(header) < HEADER.size:
+            if not header and limit is None:
                 return
-            length, checksum = HEADER.unpack(header)
-            end = offset + HEADER.size + length
-            payload = file.read(length) if length <= MAX_FRAME_BYTES else b""
-            if len(payload) < length or zlib.crc32(payload) != checksum:
-                if 0 < end < size and length <= MAX_FRAME_BYTES:
+            length, checksum = HEADER.unpack(header) if len(header) == HEADER.size else (0, 0)
+            payload = file.read(length) if 0 < length <= MAX_FRAME_BYTES else b""
+            if not payload or len(payload) < length or zlib.crc32(payload) != checksum:
+                if limit is not None or _more_behind(path, offset):
                     raise SpoolDamaged(f"{path.name}: broken frame at byte {offset}")
                 return
-            offset = end
+            offset += HEADER.size + length
             yield _decode(payload, Position(number, offset))
 
 
+def _more_behind(path: Path, offset: int) -> bool:
+    """Whether a whole frame stands somewhere behind a broken one: then no tail is torn."""
+    content = path.read_bytes()
+    view = memoryview(content)
+    at = content.find(_START, offset + HEADER.size + 1)
+    while at >= 0:
+        length, checksum = HEADER.unpack_from(content, at - HEADER.size)
+        if at + length <= len(content) and zlib.crc32(view[at : at + length]) == checksum:
+            return True
+        at = content.find(_START, at + 1)
+    return False
+
+
 def _decode(payload: bytes, end: Position) -> Frame:
-    record = orjson.loads(payload)
-    return Frame(record["e"], record["d"], record["u"], end)
+    try:
+        record = orjson.loads(payload)
+        after = Position(*record["a"]) if "a" in record else None
+        return Frame(record["e"], record["d"], record.get("u", ()), after, end)
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise SpoolDamaged(f"segment {end.segment}: foreign frame before {end.offset}") from error

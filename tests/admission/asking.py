@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.admission.ask import Ask, Decision, Settlement
+from gateway.admission.ask import Ask, Decision, Hold, Settlement
 from gateway.admission.replies import decision
 from gateway.admission.scripts import Scripts, tag_of, tag_slots
 from gateway.ledger.rows import BalanceRow
@@ -63,8 +63,20 @@ class Asker:
         return Ask(**fields)  # type: ignore[arg-type]
 
 
-def settlement(ask: Ask, actual_tpm: int | None = None) -> Settlement:
-    return Settlement(ask.subject, ask.tag, ask.product, ask.request_id, actual_tpm)
+def settlement(ask: Ask, actual_tpm: int | None = None, cost_tokens: int = 0) -> Settlement:
+    return Settlement(ask.subject, ask.tag, ask.product, ask.request_id, actual_tpm, cost_tokens)
+
+
+def hold_of(ask: Ask) -> Hold:
+    return Hold(
+        ask.request_id,
+        ask.subject,
+        ask.product,
+        ask.hold_tokens,
+        ask.instance,
+        ask.admission_no,
+        ask.deadline_ms,
+    )
 
 
 class Direct:

@@ -10,7 +10,7 @@ from gateway.admission.ask import Code, Decision, Hold
 from gateway.admission.gate import Gate
 from gateway.errors import RedisUnavailable
 from gateway.redis_link import RedisLink
-from tests.admission.asking import Asker, limits, row, settlement
+from tests.admission.asking import Asker, hold_of, limits, row, settlement
 
 MakeGate = Callable[[], Awaitable[tuple[Gate, RedisLink]]]
 
@@ -128,7 +128,7 @@ async def test_a_correction_rides_with_the_next_ask(make_gate: MakeGate) -> None
     await gate.admit(first)
     assert (await gate.admit(asker.ask(30))).code is Code.TPM
     before = link.commands
-    gate.decided(first.subject, first.tag, first.product, first.request_id, 20)
+    gate.decided(settlement(first, 20))
     assert link.commands == before
     decision = await gate.admit(asker.ask(30))
     assert (decision.code, decision.remaining_tokens) == (Code.ADMITTED, 50)
@@ -142,7 +142,7 @@ async def test_correct_now_is_known_to_the_next_ask_on_any_node(make_gate: MakeG
     asker = Asker("a:1", limits=limits(tpm=100))
     ask = asker.ask(10)
     await gate.admit(ask)
-    await gate.correct_now(ask.subject, ask.tag, ask.product, ask.request_id, 100)
+    await gate.correct_now(settlement(ask, 100))
     assert (await other.admit(asker.ask(1))).code is Code.TPM
 
 
@@ -287,8 +287,8 @@ async def test_a_reasserted_hold_counts_again_after_redis_was_emptied(
     ask = asker.ask(0, 60)
     await gate.admit(ask)
     await link.call(None, "FLUSHALL")
-    assert await gate.reassert([ask]) == 1
-    assert await gate.reassert([ask]) == 0
+    assert await gate.reassert([hold_of(ask)]) == 1
+    assert await gate.reassert([hold_of(ask)]) == 0
     await gate.put_balance(row(1, trial=100))
     assert (await gate.admit(asker.ask(0, 60))).code is Code.BALANCE_TOO_LOW
     await gate.settle([settlement(ask, 5)], ())
@@ -317,7 +317,7 @@ async def test_requests_without_a_key_get_this_process_share_while_redis_is_away
     assert all(d.degraded for d in decisions)
     assert counted == ["reader"] * 8
     for ask in asks[:3]:
-        gate.decided(ask.subject, ask.tag, ask.product, ask.request_id, None)
+        gate.decided(settlement(ask))
     assert [(await gate.admit(asker.ask())).code for _ in range(3)] == [
         Code.ADMITTED,
         Code.ADMITTED,

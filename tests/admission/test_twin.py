@@ -83,12 +83,13 @@ class Pair:
                 await self.about(self.asked[step.first % len(self.asked)], step)
 
     async def about(self, ask: Ask, step: Step) -> None:
-        told = settlement(ask, step.second)
+        # Sometimes the window does not count it, sometimes it cost more than was held.
+        told = settlement(ask, step.second if step.back_us != 1 else None, step.first * 2)
         if step.kind == "again":
             await self.admit(ask)
         elif step.kind == "correct":
             await self.direct.correct(told)
-            self.twin.correct([told])
+            self.twin.decided([told])
         elif step.kind == "ride":
             await self.admit(self.askers[ask.product].ask(step.first, 1), told)
         else:
