@@ -29,6 +29,9 @@ select * from set_key_status($1, $2);
 -- set_key_limits: replaces the limits of the products named
 select * from set_key_limits($1, $2::text::jsonb);
 
+-- set_key_owner: notes whose key it is
+select set_key_owner($1, $2);
+
 -- take_outbox: balances that changed by another way than the shipper, oldest note first
 select b.* from balance_outbox o join balance b using (key_id) order by o.noted_at limit $1;
 
@@ -42,6 +45,13 @@ select beat_instance($1, $2, $3::bigint[], $4, $5);
 select instance, (extract(epoch from now() - beat_at) * 1000)::bigint as beat_age_ms,
        complete_below, stopped, drained
 from instance where not drained order by beat_at desc limit $1;
+
+-- drained_instances: which of these instances have posted all that they decided
+select instance from instance where instance = any ($1::text[]) and drained;
+
+-- posted_requests: which of these requests have an outcome
+select o.request_id::text from unnest($1::uuid[]) r
+join outcome o on o.request_id = r and o.month = outcome_month(r);
 
 -- ensure_outcome_months: makes the partitions of the months ahead
 select ensure_outcome_months($1);
