@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
+from gateway.commands.ports import reachable
 from gateway.commands.small_http import ask
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault
@@ -21,7 +22,6 @@ HELP = "mint, find, show, credit, limit and suspend keys of a running gateway"
 HELP_RECONCILE = "prove that nothing is lost: run every check of the books"
 _PROOF_S = 600.0
 _ANSWER_S = 30.0
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not listened on
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ async def _send(settings: Settings, call: _Call, deadline_s: float) -> tuple[int
         bind, port = settings.bind, settings.port
     else:
         headers["Authorization"] = f"Bearer {_admin_token(settings)}"
-    host = _ANY_ADDRESS.get(bind, bind)
+    host = reachable(bind)
     bare = call.public or call.method == "GET"
     body = b"" if bare else orjson.dumps(call.document)
     try:

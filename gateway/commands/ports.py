@@ -35,6 +35,11 @@ def any_free(host: str, *, preferred: int = 0) -> int:
     raise OSError(errno.EADDRINUSE, f"no free port on {host} between {_FIRST} and {_BEYOND}")
 
 
+def reachable(bind: str) -> str:
+    """Where on this machine to reach what listens on `bind`: a wildcard is no address to call."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - not listened on
+
+
 def _sentence(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is already in use"

@@ -37,7 +37,6 @@ from gateway.errors import Fault
 from gateway.settings import Settings, load_settings
 
 HELP = "run everything in the foreground: embedded servers, services, gateway, worker"
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - told apart, not listened on
 _READY_S = 60.0
 _POLL_S = 0.05
 # One death may be bad luck (a killed process at a start); more is a mistake that will not heal.
@@ -209,7 +208,7 @@ async def _pause(supervisor: Supervisor) -> None:
 
 async def _healthy(settings: Settings) -> bool:
     try:
-        reply = await ask(_host(settings.bind), settings.port, "GET", "/health")
+        reply = await ask(ports.reachable(settings.bind), settings.port, "GET", "/health")
     except OSError:
         return False
     return reply.status == 200
@@ -230,7 +229,7 @@ async def _welcome(plan: _Plan) -> None:
 async def _fresh_key(settings: Settings) -> tuple[str, str]:
     """A key minted through the front door, or "" and why not."""
     try:
-        reply = await ask(_host(settings.bind), settings.port, "POST", "/v1/keys")
+        reply = await ask(ports.reachable(settings.bind), settings.port, "POST", "/v1/keys")
         answer = orjson.loads(reply.body)
     except (OSError, ValueError) as error:
         return "", str(error)
@@ -241,10 +240,6 @@ async def _fresh_key(settings: Settings) -> tuple[str, str]:
     return "", f"the front door answered {reply.status}"
 
 
-def _host(bind: str) -> str:
-    return _ANY_ADDRESS.get(bind, bind)
-
-
 def _url(bind: str, port: int) -> str:
-    host = _host(bind)
+    host = ports.reachable(bind)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
