@@ -63,29 +63,24 @@ def _chunk_end(text: str, start: int, ahead: Ahead, *, at_line_start: bool) -> i
 
 
 def _block_end(text: str, start: int, line_end: int) -> int | None:
-    """Rules 1 to 8, which speak of lines."""
+    """Rules 1 to 8, which speak of lines; 12 and 13 where they begin one."""
+    first = text[start]
     end = rules.heading(text, start, line_end)
-    if end is None:
+    if end is None and first == "[":
         end = rules.citation(text, start, line_end)
     if end is None:
         end = rules.list_item(text, start, line_end)
-    if end is None:
-        end = rules.block_quote(text, start, line_end)
-    if end is None:
-        end = rules.code(text, start)
+    if end is None and first in "<>`~":
+        end = rules.block_quote(text, start, line_end) or rules.code(text, start)
     if end is None:
         end = rules.indented_code(text, start, line_end)
     if end is None:
         end = rules.table(text, start, line_end)
-    if end is None:
+    if end is None and first in "-*_<":
         end = rules.rule_line(text, start)
-    if end is None and text[start] == "<":
-        end = rules.html_element(text, start)
-    if end is None and text[start] in "$\\":
-        end = rules.latex(text, start)
-    if end is None:
-        end = rules.standalone_line(text, start, line_end)
-    return end
+    if end is None and first in "<$\\":
+        end = rules.html_element(text, start) or rules.latex(text, start)
+    return rules.standalone_line(text, start, line_end) if end is None else end
 
 
 def _inline_end(text: str, start: int, ahead: Ahead) -> int:
@@ -96,10 +91,8 @@ def _inline_end(text: str, start: int, ahead: Ahead) -> int:
         end = rules.quoted(text, start)
     if end is None:
         end = rules.paragraph(start, paragraph_end)
-    if end is None:
-        end = rules.html_element(text, start)
-    if end is None:
-        end = rules.latex(text, start)
+    if end is None and text[start] in "<$\\":
+        end = rules.html_element(text, start) or rules.latex(text, start)
     return rules.fallback(start, ahead.line_end(start)) if end is None else end
 
 

@@ -5,9 +5,10 @@ by the lengths below, and reads what it accepts once, which is what keeps the wh
 """
 
 import re
+from string import ascii_letters, digits
 from typing import Final
 
-from services.segmenter.ahead import CLOSERS, EMOJI
+from services.segmenter.ahead import EMOJI
 
 HEADING: Final = 200
 CITATION_LINE: Final = 800
@@ -32,7 +33,11 @@ LATEX_INLINE: Final = 100
 LATEX_BLOCK: Final = 500
 FALLBACK_LINE: Final = 800
 
-LINE_STOP: Final = re.compile(rf"[.!?…。！？；｡:：{EMOJI}][{CLOSERS}*_`]*")
+STOPS: Final = frozenset(".!?…。！？；｡:：")
+SEEN_THROUGH: Final = frozenset(" \t\r*_`\"'”’»)]}）】》」』〉")
+STOP_LOOK_BACK: Final = 12
+EMOJI_MARK: Final = re.compile(f"[{EMOJI}]")
+BLANK_AHEAD: Final = re.compile(r"[ \t\r]{1,12}(?=\n|\Z)")
 RUN: Final = re.compile(r"[#*=-]{1,7}(?=[^\n])")
 UNDERLINE: Final = re.compile(r"[ \t]*(?:={2,200}|-{2,200})[ \t\r]*(?=\n|\Z)")
 H_TAG: Final = re.compile(r"<h([1-6])(?: [^<>\n]{0,100})?>[^\n<]{1,200}</h\1>[ \t\r]*(?=\n|\Z)")
@@ -48,11 +53,16 @@ INDENTED: Final = re.compile(r"(?:    |\t)[^\n]*(?:\n|\Z)")
 SEPARATOR_ROW: Final = re.compile(r"[ \t]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*(?::?-+:?)?[ \t\r]*\Z")
 RULE_LINE: Final = re.compile(r"(?:[-*_][ \t]*){3,80}\r?(?=\n|\Z)|<hr[^<>\n]{0,100}>")
 OPEN_TAG: Final = re.compile(r"<([a-zA-Z][a-zA-Z0-9]{0,20})(?:\s[^<>]{0,100})?>")
-BLOCK_STARTS: Final = frozenset("#>|`~<+•")
+# What the next line begins with when nothing of this one goes on there; empty at the end.
+LAST_BEFORE: Final = frozenset(["", "\n", "\r", *"#>|`~<+•"])
+LIST_STARTS: Final = frozenset("-*+•‣◦–(" + digits + ascii_letters)
 PAIRS: Final = {
     '"': '"', "“": "”", "«": "»", "‘": "’", "「": "」", "『": "』",
     "(": ")", "[": "]", "{": "}", "（": "）", "【": "】", "《": "》",
 }  # fmt: skip
+BOUNDS: Final = {
+    opener: re.compile(f"[{re.escape(opener + closer)}]") for opener, closer in PAIRS.items()
+}
 QUOTES: Final = frozenset('"“«‘「『')
 
 
@@ -182,17 +192,26 @@ def standalone_line(text: str, start: int, line_end: int) -> int | None:
     if line_end - start > STANDALONE_LINE:
         return None
     following = text[line_end + 1 : line_end + 2]
-    if following in ("", "\n", "\r") or following in BLOCK_STARTS:
+    if following in LAST_BEFORE or _stops(text, start, line_end):
         return line_end
-    tail = text[max(start, line_end - 12) : line_end].rstrip()
-    for match in LINE_STOP.finditer(tail):
-        if match.end() == len(tail):
-            return line_end
-    if LIST_MARK.match(text, line_end + 1):
+    if following in LIST_STARTS and LIST_MARK.match(text, line_end + 1):
         return line_end
-    # Only spaces: the line below is blank too.
-    blank = text[line_end + 1 : line_end + 13]
-    return line_end if blank.partition("\n")[1] and not blank.partition("\n")[0].strip() else None
+    if following in " \t" and BLANK_AHEAD.match(text, line_end + 1):
+        return line_end
+    return None
+
+
+def _stops(text: str, start: int, line_end: int) -> bool:
+    """Whether the line ends a sentence, looking through space and closing marks at its end."""
+    end = line_end
+    while end > start and end > line_end - STOP_LOOK_BACK:
+        last = text[end - 1]
+        if last in STOPS or (last > "\u2000" and EMOJI_MARK.match(last)):
+            return True
+        if last not in SEEN_THROUGH:
+            return False
+        end -= 1
+    return False
 
 
 def sentence(start: int, sentence_end: int, paragraph_end: int) -> int | None:
@@ -211,10 +230,10 @@ def quoted(text: str, start: int) -> int | None:
         end = text.find(closer, start + 1, limit)
         return None if end < 0 else end + 1
     depth = 0
-    for match in re.finditer(f"[{re.escape(opener + closer)}]", text[start:limit]):
+    for match in BOUNDS[opener].finditer(text, start, limit):
         depth += 1 if match[0] == opener else -1
         if depth == 0:
-            return start + match.end()
+            return match.end()
         if depth > NESTING:
             return None
     return None

@@ -14,7 +14,7 @@ SAMPLE = (
     "\n  Jina AI: Your Search Foundation, Supercharged! 🚀\n  Ihrer Suchgrundlage, aufgeladen! 🚀\n"
     "  您的搜索底座，从此不同！🚀\n  検索ベース,もう二度と同じことはありません！🚀\n"
 )
-# The promise of the contract is 50 ms; the machine may be busy, so the best of three counts.
+# The promise of the contract, of processor time: the machine may be busy with other things.
 MS_PER_10_000 = 50.0
 LENGTH = 30_000
 
@@ -129,9 +129,9 @@ def test_no_text_takes_longer_than_the_promise(name: str, most: int) -> None:
     text = hostile()[name]
     best_s = 1e9
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         spans = chunks(text, most)
-        best_s = min(best_s, time.perf_counter() - begun)
+        best_s = min(best_s, time.process_time() - begun)
         if best_s * 1000 / len(text) * 10_000 <= MS_PER_10_000:
             break
     assert "".join(text[start:end] for start, end in spans) == text.lstrip()
