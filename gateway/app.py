@@ -13,13 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.admission.copies import Copies
-from gateway.admission.gate import Gate
 from gateway.control.desk import Desk, DeskParts
-from gateway.control.ops_parts import OpsParts
-from gateway.control.proof import Proof
-from gateway.control.readiness import Readiness, SpoolState, spools_of_machine
-from gateway.control.vitals import EVERY_MS, Vitals
+from gateway.control.readiness import Readiness, SpoolState, stores
 from gateway.edge.address import Addresses
 from gateway.edge.admitting import Admitter
 from gateway.edge.forward import Signer
@@ -32,11 +27,9 @@ from gateway.edge.relay import Relay
 from gateway.edge.server import Server, make_server
 from gateway.edge.unmetered import Unmetered
 from gateway.edge.upstream import Upstreams
-from gateway.errors import ConfigurationFault, PostgresUnavailable, RedisUnavailable
+from gateway.errors import PostgresUnavailable, RedisUnavailable
+from gateway.ground import Ground, ended, ground, ops_parts
 from gateway.keys.store import KeyStore
-from gateway.ledger.book import Book
-from gateway.ledger.reconcile import Reconciler
-from gateway.ledger.shelf import Shelf
 from gateway.loop import forever
 from gateway.metering.adopt import Adopter
 from gateway.metering.meter import Meter
@@ -46,18 +39,23 @@ from gateway.metering.pulse import Pulse
 from gateway.metering.reaper import Reaper
 from gateway.metering.shipper import Shipper
 from gateway.metering.spool import Spool
-from gateway.postgres import Postgres
-from gateway.products.builtin import load_catalogue
 from gateway.products.estimator import HoldEstimator
-from gateway.products.product import Catalogue
-from gateway.redis_link import RedisLink
 from gateway.settings import Settings
-from gateway.sql import load_queries
-from gateway.telemetry import Telemetry
-from gateway.telemetry.exposition import exposition
-from gateway.telemetry.snapshots import Publisher
 from gateway.tokenizer import Tokenizer
 from gateway.units import MS_PER_S
+
+__all__ = [
+    "Ground",
+    "Node",
+    "background",
+    "ground",
+    "instance_name",
+    "listening",
+    "listening_socket",
+    "node",
+    "ops_parts",
+    "spool_root",
+]
 
 _LOG = logging.getLogger("sluice.app")
 _PULSE_EVERY_MS = 200
@@ -66,76 +64,9 @@ _DRAIN_LEDGER_S = 10.0
 _BACKLOG = 1_024
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What every process stands on."""
-
-    settings: Settings
-    telemetry: Telemetry
-    catalogue: Catalogue
-    postgres: Postgres
-    book: Book
-    shelf: Shelf
-    reconciler: Reconciler
-    link: RedisLink
-    gate: Gate
-
-
 def spool_root(settings: Settings) -> Path:
     """Where the spools of all instances of this machine are."""
     return settings.data_dir / "spool"
-
-
-@asynccontextmanager
-async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
-    """PostgreSQL, Redis and the catalogue; neither server need be there yet."""
-    if settings.database_url is None or settings.redis_url is None:
-        raise ConfigurationFault(
-            ["SLUICE_DATABASE_URL and SLUICE_REDIS_URL must be set; `sluice up` brings its own"]
-        )
-    async with AsyncExitStack() as stack:
-        telemetry = Telemetry()
-        queries = load_queries()
-        postgres = Postgres(
-            settings.database_url,
-            command_deadline_ms=settings.postgres_deadline_ms,
-            application_name=f"sluice-{name}",
-        )
-        stack.push_async_callback(postgres.close)
-        link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
-        gate = Gate(
-            link,
-            shares=settings.workers,
-            on_degraded=lambda product: telemetry.degraded.labels(product).inc(),
-        )
-        await link.open()
-        stack.push_async_callback(link.close)
-        yield Ground(
-            settings,
-            telemetry,
-            load_catalogue(settings.products),
-            postgres,
-            Book(postgres, queries),
-            Shelf(postgres, queries),
-            Reconciler(postgres, queries),
-            link,
-            gate,
-        )
-
-
-def ops_parts(base: Ground) -> OpsParts:
-    """The ground as the operations listener needs it."""
-    return OpsParts(
-        base.settings,
-        base.telemetry,
-        base.catalogue,
-        base.book,
-        base.shelf,
-        base.gate,
-        base.reconciler,
-        base.postgres,
-        base.link,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +105,22 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         identifier = Identifier(keys, Addresses(settings.trusted_proxies))
         signer = Signer(secrets["internal_secret"])
         unmetered = Unmetered(upstreams, signer, identifier, book)
-        desk = Desk(DeskParts(settings, base.catalogue, book, base.shelf, gate, keys, identifier))
+        readiness = Readiness(
+            stores(base.link, base.postgres), lambda: SpoolState(1, int(not meter.healthy))
+        )
+        desk = Desk(
+            DeskParts(
+                settings,
+                base.catalogue,
+                book,
+                base.shelf,
+                gate,
+                keys,
+                identifier,
+                readiness,
+                telemetry,
+            )
+        )
         parts = Parts(
             Router(base.catalogue, settings.domain),
             identifier,
@@ -190,13 +136,15 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         server = make_server(pipeline.handle, pipeline.malformed, pipeline.failed, telemetry)
         pulse = Pulse(gate, meter, spool, lambda: base.link.restarts, loop.time)
         tasks = _of_node(base, pulse, shipper)
+        base.vitals.watch(spool)
         try:
             yield Node(base, server, pipeline, meter, shipper, spool)
         finally:
             await server.shutdown(settings.drain_ms / MS_PER_S)
             for task in tasks:
-                await _end(task)
+                await ended(task)
             await _ship_the_rest(shipper)
+            base.vitals.watch(None)
 
 
 async def _ship_the_rest(shipper: Shipper) -> None:
@@ -246,12 +194,7 @@ async def background(base: Ground) -> AsyncIterator[None]:
         yield
     finally:
         for task in tasks:
-            await _end(task)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+            await ended(task)
 
 
 def listening_socket(bind: str, port: int) -> socket.socket:

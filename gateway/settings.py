@@ -52,7 +52,7 @@ class Settings:
     key_prefix: str
     key_pepper: str | None
     internal_secret: str | None
-    metrics_dir: Path | None
+    metrics_dir: Path
     node: str
     redis_deadline_ms: int
     postgres_deadline_ms: int
@@ -203,6 +203,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     if found["workers"] is None:
         found["workers"] = os.cpu_count() or 1
     found["data_dir"] = found["data_dir"].absolute()
+    found["metrics_dir"] = (found["metrics_dir"] or found["data_dir"] / "metrics").absolute()
     names = {f.name for f in fields(Settings)}
     # With what the file says, so that it reaches the processes that we start.
     return Settings(environ=dict(table), **{k: v for k, v in found.items() if k in names})

@@ -605,6 +605,15 @@ begin
     return verdict_on(p_key_id);
 end $$;
 
+-- Notes whose key it is, so that it can be found by that; '' for nobody's. False: no such key.
+create function set_key_owner(p_key_id bigint, p_owner text) returns boolean
+language sql security definer set search_path = public, pg_temp
+begin atomic
+    with changed as (
+        update api_key set owner = p_owner where key_id = p_key_id returning 1)
+    select exists (select from changed);
+end;
+
 -- ------------------------------------------------------------------ instances and the outbox
 
 -- An instance says that it lives and below which number all of its admissions have ended.
@@ -660,9 +669,9 @@ grant select on all tables in schema public to sluice_runtime;
 grant execute on function outcome_month(uuid), utc_day(bigint), ensure_outcome_months(integer),
     mint_key(bigint, bytea, text, bytea, bigint, integer), post_outcomes(jsonb),
     refund_undelivered(uuid[]), credit_key(bigint, bigint, text, text), revoke_key(bigint),
-    set_key_status(bigint, text), set_key_limits(bigint, jsonb),
+    set_key_status(bigint, text), set_key_limits(bigint, jsonb), set_key_owner(bigint, text),
     beat_instance(text, bigint, bigint[], boolean, boolean), clear_outbox(bigint[], bigint[])
 to sluice_runtime;
 
 select ensure_outcome_months(3);
-insert into migration (name) values ('0001_pre_initial.sql');
+insert into migration (name) values ('0001_pre_initial.sql'), ('0002_pre_key_owner.sql');

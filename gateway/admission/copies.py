@@ -4,6 +4,7 @@ Refuses to read everything at once: a bounded part per call, from where the last
 of balances that were clamped are left out, as they differ by design.
 """
 
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Final
 
@@ -35,6 +36,15 @@ class Copies:
                 if self._cursors[str(node.endpoint)] == _START:
                     break
         return list(found.values())
+
+    async def pages(self) -> AsyncIterator[list[BalanceRow]]:
+        """Every copy there is, page by page, from the beginning; a scan may tell one twice."""
+        for node in self._link.masters:
+            self._cursors[str(node.endpoint)] = _START
+            while True:
+                yield await self._page(node)
+                if self._cursors[str(node.endpoint)] == _START:
+                    break
 
     async def _page(self, node: Node) -> list[BalanceRow]:
         name = str(node.endpoint)

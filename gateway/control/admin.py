@@ -1,22 +1,31 @@
-"""The admin API: credit, limits, status, look-up, and the proof.
+"""The admin API: mint, credit, limits, status, owner, look-up, and the proof.
 
-Refuses to show a key (there is none at rest) and to say done before Redis knows.
+Refuses to show a key after its minting (there is none at rest). Where the ledger has changed and
+Redis does not answer, the reply is 202 with a note: nothing has to be repeated, the outbox brings
+the change to every node as soon as Redis is back.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.control.call import Reply
+from gateway.control.minting import minted_document, new_key
 from gateway.control.ops_parts import OpsParts
 from gateway.control.owner import balance_of, iso
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import format_key_id, parse_key_id
-from gateway.ledger.rows import BalanceRow, KeyView, Refusal
+from gateway.ledger.rows import BalanceRow, KeyView, MintRefused, Refusal
 from gateway.units import MAX_TOKENS
 
-Answered = dict[str, Any] | Problem
+Path = Mapping[str, str]
+Query = Mapping[str, str]
 _LIMIT_NAMES: Final = frozenset(("rpm", "tpm", "concurrency"))
 _MOST_LIMIT: Final = 2**53 - 1
-_PROOF_DEADLINE_MS: Final = 600_000
+_MOST_TEXT: Final = 200
+_LATER: Final = (
+    "The ledger has it. Redis does not answer at the moment; the change is in force on every "
+    "node as soon as it does, nothing has to be repeated"
+)
 _REFUSALS: Final[Mapping[Refusal, Problem]] = {
     Refusal.UNKNOWN_KEY: Problem("RESOURCE_NOT_FOUND", 404, "There is no key with this id"),
     Refusal.REF_USED_OTHERWISE: Problem(
@@ -36,26 +45,46 @@ class Admin:
     def __init__(self, parts: OpsParts) -> None:
         self._parts = parts
 
-    async def credit(
-        self, path: Mapping[str, str], _query: Mapping[str, str], body: Any
-    ) -> Answered:
+    async def mint(self, _path: Path, _query: Query, body: Any) -> Reply | Problem:
+        """`{"owner": "", "trial_tokens": null}`: a key without the limit per address."""
+        given = _fields(body, frozenset(("owner", "trial_tokens")))
+        if isinstance(given, Problem):
+            return given
+        owner = _text(given, "owner", least=0)
+        if isinstance(owner, Problem):
+            return owner
+        grant = given.get("trial_tokens")
+        if grant is None:
+            grant = self._parts.catalogue.limits.free_trial_tokens
+        if type(grant) is not int or not 0 <= grant <= _MOST_LIMIT:
+            return _invalid("trial_tokens must be null or a whole number from 0")
+        if self._parts.keys is None:
+            return Problem("NO_PEPPER", 503, "SLUICE_KEY_PEPPER is not known to this process")
+        fresh = new_key(self._parts.keys, self._parts.settings.key_prefix)
+        row = await self._parts.book.mint(*fresh.words, None, grant, 0)
+        assert not isinstance(row, MintRefused), "an operator has no limit"
+        if owner:
+            await self._parts.book.set_owner(fresh.key_id, owner)
+        return Reply(201, {**minted_document(fresh, row), "owner": owner})
+
+    async def credit(self, path: Path, _query: Query, body: Any) -> Reply | Problem:
         """`{"tokens", "bucket": "paid" or "trial", "ref"}`: once per ref."""
         key_id = _key_id(path)
         if isinstance(key_id, Problem):
             return key_id
-        given = body if isinstance(body, dict) else {}
-        tokens, bucket, ref = given.get("tokens"), given.get("bucket"), given.get("ref")
+        given = _fields(body, frozenset(("tokens", "bucket", "ref")))
+        if isinstance(given, Problem):
+            return given
+        tokens, bucket, ref = given.get("tokens"), given.get("bucket"), _text(given, "ref", least=1)
         if type(tokens) is not int or not 1 <= tokens <= MAX_TOKENS:
             return _invalid("tokens must be a whole number of at least 1")
         if bucket not in ("paid", "trial"):
             return _invalid("bucket must be paid or trial")
-        if not isinstance(ref, str) or not 1 <= len(ref) <= 200:
-            return _invalid("ref must be a text of 1 to 200 characters; it makes repeats harmless")
+        if isinstance(ref, Problem):
+            return ref
         return await self._changed(await self._parts.book.credit(key_id, tokens, bucket, ref))
 
-    async def limits(
-        self, path: Mapping[str, str], _query: Mapping[str, str], body: Any
-    ) -> Answered:
+    async def limits(self, path: Path, _query: Query, body: Any) -> Reply | Problem:
         """`{"embeddings": {"rpm": 10, "tpm": 2000}, ...}`; null for a product resets it."""
         key_id = _key_id(path)
         if isinstance(key_id, Problem):
@@ -83,9 +112,7 @@ class Admin:
                     return f"{product}.{name}: must be null or a whole number from 0"
         return None
 
-    async def status(
-        self, path: Mapping[str, str], _query: Mapping[str, str], body: Any
-    ) -> Answered:
+    async def status(self, path: Path, _query: Query, body: Any) -> Reply | Problem:
         """`{"status": "active" or "suspended"}`."""
         key_id = _key_id(path)
         if isinstance(key_id, Problem):
@@ -95,78 +122,109 @@ class Admin:
             return _REFUSALS[Refusal.NOT_A_STATUS]
         return await self._changed(await self._parts.book.set_status(key_id, status))
 
-    async def find(
-        self, _path: Mapping[str, str], query: Mapping[str, str], _body: Any
-    ) -> Answered:
-        """`?query=`: an id, an owner's beginning, or the last characters of a key."""
-        text = query.get("query", "")
-        views = await self._parts.shelf.find_keys(text, key_id=parse_key_id(text))
-        return {"items": [_document(view, 0) for view in views]}
-
-    async def show(
-        self, path: Mapping[str, str], _query: Mapping[str, str], _body: Any
-    ) -> Answered:
-        """One key."""
+    async def owner(self, path: Path, _query: Query, body: Any) -> Reply | Problem:
+        """`{"owner": "..."}`: whose key it is, by which it can be found; "" for nobody's."""
         key_id = _key_id(path)
         if isinstance(key_id, Problem):
             return key_id
-        view = await self._parts.shelf.key_view(key_id)
+        given = _fields(body, frozenset(("owner",)))
+        if isinstance(given, Problem):
+            return given
+        owner = _text(given, "owner", least=0)
+        if isinstance(owner, Problem):
+            return owner
+        if not await self._parts.book.set_owner(key_id, owner):
+            return _REFUSALS[Refusal.UNKNOWN_KEY]
+        return await self.show(path, {}, None)
+
+    async def find(self, _path: Path, query: Query, _body: Any) -> Reply | Problem:
+        """`?query=`: an id, an owner's beginning, or the last characters of a key."""
+        text = _text(query, "query", least=1)
+        if isinstance(text, Problem):
+            return text
+        views = await self._parts.book.find_keys(text, key_id=parse_key_id(text))
+        return Reply(200, {"items": [_document(view) for view in views]})
+
+    async def show(self, path: Path, _query: Query, _body: Any) -> Reply | Problem:
+        """One key; `held` is null while Redis does not answer."""
+        key_id = _key_id(path)
+        if isinstance(key_id, Problem):
+            return key_id
+        view = await self._parts.book.key_view(key_id)
         if view is None:
             return _REFUSALS[Refusal.UNKNOWN_KEY]
+        document = _document(view)
         try:
-            held_tokens, _ = await self._parts.gate.holds(f"k:{key_id}")
+            held_tokens, open_requests = await self._parts.gate.holds(f"k:{key_id}")
         except RedisUnavailable:
-            held_tokens = 0
-        return _document(view, held_tokens)
+            held_tokens, open_requests = None, None
+        document["balance"] = balance_of(view.balance, held_tokens)
+        return Reply(200, {**document, "open_requests": open_requests})
 
-    async def reconcile(
-        self, _path: Mapping[str, str], _query: Mapping[str, str], _body: Any
-    ) -> Answered:
+    async def reconcile(self, _path: Path, _query: Query, _body: Any) -> Reply | Problem:
         """Runs the proof over everything; `ok` iff no check found a difference."""
-        checks = await self._parts.reconciler.run(deadline_ms=_PROOF_DEADLINE_MS)
-        checks.append(await self._parts.reconciler.compare_copies(await self._parts.gate.copies()))
-        for check in checks:
-            gauge = self._parts.telemetry.reconcile_differences.labels(check.name)
-            gauge.set(check.differences)
-        return {
-            "ok": not any(check.differences for check in checks),
-            "checks": [
-                {"name": c.name, "differences": c.differences, "sample": list(c.sample)}
-                for c in checks
-            ],
-        }
+        proven = await self._parts.proof.run()
+        checks: list[dict[str, Any]] = [
+            {"name": c.name, "differences": c.differences, "sample": list(c.sample)}
+            for c in proven.checks
+        ]
+        document: dict[str, Any] = {"ok": proven.ok, "checks": checks}
+        if proven.copies_fault is not None:
+            document["note"] = f"The copies in Redis could not be read: {proven.copies_fault}"
+        return Reply(200, document)
 
-    async def _changed(self, row: BalanceRow | Refusal) -> Answered:
+    async def _changed(self, row: BalanceRow | Refusal) -> Reply | Problem:
+        """Redis is told before the answer, so that the change is in force with it."""
         if isinstance(row, Refusal):
             return _REFUSALS[row]
-        await self._parts.gate.put_balance(row)
-        return _balance_document(row, 0)
+        try:
+            await self._parts.gate.put_balance(row)
+        except RedisUnavailable:
+            return Reply(202, {**_balance_document(row), "note": _LATER})
+        return Reply(200, _balance_document(row))
 
 
-def _key_id(path: Mapping[str, str]) -> int | Problem:
+def _key_id(path: Path) -> int | Problem:
     key_id = parse_key_id(path["key_id"])
     if key_id is not None:
         return key_id
-    return Problem("INPUT_INVALID", 400, "The key id must look like key_ and 11 characters")
+    return _invalid("The key id must look like key_ and 11 characters")
+
+
+def _fields(body: Any, known: frozenset[str]) -> Mapping[str, Any] | Problem:
+    """The fields of an object; one that is not known may be a typo, and this is about money."""
+    if not isinstance(body, dict):
+        return _invalid("the body must be a JSON object")
+    unknown = sorted(set(body) - known)
+    if unknown:
+        return _invalid(f"{unknown[0]!r} is not known here; {', '.join(sorted(known))} are")
+    return body
+
+
+def _text(given: Mapping[str, Any], name: str, *, least: int) -> str | Problem:
+    text = given.get(name, "")
+    if isinstance(text, str) and least <= len(text) <= _MOST_TEXT and text.isprintable():
+        return text
+    return _invalid(f"{name} must be a text of {least} to {_MOST_TEXT} printable characters")
 
 
 def _invalid(text: str) -> Problem:
     return Problem("INPUT_INVALID", 400, text)
 
 
-def _balance_document(row: BalanceRow, held_tokens: int) -> dict[str, Any]:
+def _balance_document(row: BalanceRow) -> dict[str, Any]:
     return {
         "key_id": format_key_id(row.key_id),
         "tier": row.tier,
         "status": row.status,
-        "balance": balance_of(row, held_tokens),
+        "balance": {"trial": row.trial, "paid": row.paid, "total": row.trial + row.paid},
         "limits": row.limits,
     }
 
 
-def _document(view: KeyView, held_tokens: int) -> dict[str, Any]:
+def _document(view: KeyView) -> dict[str, Any]:
     return {
-        **_balance_document(view.balance, held_tokens),
+        **_balance_document(view.balance),
         "last_characters": view.last_characters,
         "owner": view.owner,
         "created_at": iso(view.created_at_ms),

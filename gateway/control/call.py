@@ -36,8 +36,8 @@ class Call:
         text = self.query.get(name)
         if text is None:
             return default
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= most:
-            return refusals.invalid_field(name, f"must be a whole number from 1 to {most}")
+        if not text.isascii() or not text.isdigit() or len(text) > 12 or not 1 <= int(text) <= most:
+            return refusals.invalid_query(name, f"must be a whole number from 1 to {most}")
         return int(text)
 
 
@@ -67,6 +67,8 @@ def query_of(target: str) -> dict[str, str]:
 
 async def body_of(exchange: Exchange) -> Mapping[str, Any] | Problem:
     """The JSON object that was sent; an absent body is an empty one."""
+    if exchange.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+        return refusals.compressed_body()
     raw = await exchange.body(_MOST_BYTES, _BODY_DEADLINE_MS)
     if isinstance(raw, Problem):
         return raw

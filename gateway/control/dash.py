@@ -3,25 +3,27 @@
 Refuses to show more than those clients read: the wallet, and where they are premium.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from gateway.control.call import Call, Reply
 from gateway.control.desk_parts import DeskParts
-from gateway.control.owner import iso
+from gateway.control.owner import iso, settled
 from gateway.edge import refusals
 from gateway.errors import Problem
 from gateway.keys.format import format_key_id
 from gateway.ledger.rows import KeyView
+from gateway.ledger.shelf import MAX_USAGE_DAYS
 
 # `speed_level` of the wire contract: 2 and more is premium.
 _SPEED_LEVELS = {"key": 1, "premium": 2}
+_PURCHASES: Final = 1_000
 
 
 async def user_by_query(parts: DeskParts, call: Call) -> Reply | Problem:
     """`?api_key=`: the key as a query parameter, as those clients send it."""
     key = call.query.get("api_key")
     if not key:
-        return refusals.missing_query_key()
+        return refusals.invalid_query("api_key", "field required")
     key_id = await parts.keys.find(key)
     return refusals.invalid_key() if key_id is None else await _brief(parts, key_id)
 
@@ -32,6 +34,32 @@ async def user_by_bearer(parts: DeskParts, call: Call) -> Reply | Problem:
     return await _brief(parts, call.key_id)
 
 
+async def transactions(parts: DeskParts, call: Call) -> Reply | Problem:
+    """What came in, and per day and product what was used; the newest first."""
+    assert call.key_id is not None
+    await settled(parts, call.key_id)
+    came = [
+        _transaction(
+            "purchase" if move.bucket == "paid" else "trial", move.tokens, iso(move.posted_ms), {}
+        )
+        for move in await parts.shelf.receipts(call.key_id, _PURCHASES)
+    ]
+    used = [
+        _transaction("consume", row.tokens, f"{row.day}T00:00:00.000Z", {"product": row.product})
+        for row in await parts.shelf.usage(call.key_id, MAX_USAGE_DAYS)
+        if row.tokens
+    ]
+    both = sorted((*came, *used), key=lambda each: str(each["updated_at"]), reverse=True)
+    return Reply(200, both)
+
+
+def _transaction(
+    kind: str, quantity: int, updated_at: str, names: dict[str, str | None]
+) -> dict[str, Any]:
+    metadata = {"product_name": names["product"]} if names else {}
+    return {"type": kind, "quantity": quantity, "updated_at": updated_at, "metadata": metadata}
+
+
 async def models(parts: DeskParts, _call: Call) -> Reply | Problem:
     """The products that run here, as the cards that older clients list."""
     names = sorted(parts.settings.service_urls)
@@ -39,6 +67,7 @@ async def models(parts: DeskParts, _call: Call) -> Reply | Problem:
 
 
 async def _brief(parts: DeskParts, key_id: int) -> Reply | Problem:
+    await settled(parts, key_id)
     view = await parts.shelf.key_view(key_id)
     if view is None or view.balance.status == "revoked":
         return refusals.invalid_key()

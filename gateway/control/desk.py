@@ -1,6 +1,6 @@
 """The doors of the control API: finds the handler, identifies the key, sends the reply.
 
-Refuses unknown names at start: every control door of the router has a handler here.
+Refuses a revoked key everywhere; a suspended one may still be looked at by its owner.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,17 +27,19 @@ Handler = Callable[[DeskParts, Call], Awaitable[Reply | Problem]]
 class _Entry:
     handler: Handler
     needs_key: bool = False
+    takes_body: bool = False
 
 
 _ENTRIES: Mapping[str, _Entry] = {
-    "keys.mint": _Entry(mint),
+    "keys.mint": _Entry(mint, takes_body=True),
     "keys.show": _Entry(owner.show, needs_key=True),
-    "keys.revoke": _Entry(owner.revoke, needs_key=True),
+    "keys.revoke": _Entry(owner.revoke, needs_key=True, takes_body=True),
     "keys.usage": _Entry(owner.usage, needs_key=True),
     "requests.show": _Entry(owner.request, needs_key=True),
-    "dash.mint": _Entry(mint),
+    "dash.mint": _Entry(mint, takes_body=True),
     "dash.user": _Entry(dash.user_by_query),
     "dash.authorization": _Entry(dash.user_by_bearer, needs_key=True),
+    "dash.transactions": _Entry(dash.transactions, needs_key=True),
     "dash.models": _Entry(dash.models),
 }
 
@@ -60,36 +62,57 @@ class Desk:
     async def control(self, exchange: Exchange, route: Route, request_id: str) -> None:
         """One call of the JSON API."""
         entry = _ENTRIES.get(route.name)
-        if entry is None:
-            await self._send(exchange, route, request_id, _not_configured(route.name))
-            return
+        answered = (
+            _not_configured(route.name)
+            if entry is None
+            else await self._answer(entry, exchange, route, request_id)
+        )
+        await self._send(exchange, route, request_id, answered)
+
+    async def _answer(
+        self, entry: _Entry, exchange: Exchange, route: Route, request_id: str
+    ) -> Reply | Problem:
         key_id = None
         if entry.needs_key:
-            subject = await self._parts.identifier.subject(exchange, route.family, needs_key=True)
-            if isinstance(subject, Problem):
-                await self._send(exchange, route, request_id, subject)
-                return
-            key_id = subject.key_id
-        body = await body_of(exchange)
+            found = await self._key(exchange, route, needs_key=True)
+            if isinstance(found, Problem):
+                return found
+            key_id = found
+        body = await body_of(exchange) if entry.takes_body else {}
         if isinstance(body, Problem):
-            await self._send(exchange, route, request_id, body)
-            return
+            return body
         query = query_of(exchange.target)
         call = Call(exchange, route, request_id, key_id, query, body)
-        await self._send(exchange, route, request_id, await entry.handler(self._parts, call))
+        return await entry.handler(self._parts, call)
+
+    async def _key(
+        self, exchange: Exchange, route: Route, *, needs_key: bool
+    ) -> int | Problem | None:
+        """The id of the key that asks; whether it is revoked is read from the ledger each time."""
+        subject = await self._parts.identifier.subject(exchange, route.family, needs_key=needs_key)
+        if isinstance(subject, Problem) or subject.key_id is None:
+            return subject if isinstance(subject, Problem) else None
+        row = await self._parts.book.load_balance(subject.key_id)
+        if row is None:
+            return refusals.invalid_key()
+        return refusals.revoked() if row.status == "revoked" else subject.key_id
 
     async def probe(self, exchange: Exchange, route: Route, request_id: str) -> None:
-        """Whether this door answers; readiness with its reasons is on the operations listener."""
-        document = "pone" if route.name == "ping" else {"status": "ok"}
-        await self._send(exchange, route, request_id, Reply(200, document))
+        """Whether this door answers; readiness tells its reasons on the operations listener."""
+        if route.name == "ready":
+            ready = await self._parts.readiness.look()
+            reply = Reply(ready.http_status, {"status": ready.status})
+        else:
+            reply = Reply(200, "pone" if route.name == "ping" else {"status": "ok"})
+        await self._send(exchange, route, request_id, reply)
 
     async def index(self, exchange: Exchange, route: Route, request_id: str) -> None:
         """The front page of r. and s., which is also the oldest way to read a balance."""
-        subject = await self._parts.identifier.subject(exchange, route.family, needs_key=False)
-        if isinstance(subject, Problem):
-            await self._send(exchange, route, request_id, subject)
+        key_id = await self._key(exchange, route, needs_key=False)
+        if isinstance(key_id, Problem):
+            await self._send(exchange, route, request_id, key_id)
             return
-        reply = await pages.index(self._parts, exchange, subject.key_id)
+        reply = await pages.index(self._parts, exchange, key_id)
         await self._send(exchange, route, request_id, reply)
 
     async def web(self, exchange: Exchange, route: Route, request_id: str) -> None:
@@ -100,6 +123,7 @@ class Desk:
         self, exchange: Exchange, route: Route, request_id: str, reply: Reply | Problem
     ) -> None:
         if isinstance(reply, Problem):
+            self._parts.telemetry.refusals.labels(reply.code).inc()
             await refuse(exchange, reply, route.family, request_id)
             return
         lines, body = reply.encode(request_id)
@@ -110,4 +134,8 @@ class Desk:
 def _not_configured(name: str) -> Problem:
     if name.startswith(("billing.", "dash.")):
         return refusals.billing_not_configured()
-    return refusals.not_deployed(name)
+    return Problem(
+        "TRANSFER_NOT_AVAILABLE",
+        503,
+        "Tokens cannot be transferred between keys on this installation yet; nothing was changed",
+    )

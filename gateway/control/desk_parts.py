@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from gateway.admission.gate import Gate
+from gateway.control.readiness import Readiness
 from gateway.edge.identify import Identifier
 from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
 from gateway.ledger.shelf import Shelf
 from gateway.products.product import Catalogue
 from gateway.settings import Settings
+from gateway.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +24,5 @@ class DeskParts:
     gate: Gate
     keys: KeyStore
     identifier: Identifier
+    readiness: Readiness
+    telemetry: Telemetry

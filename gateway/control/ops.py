@@ -1,58 +1,68 @@
 """The operations listener: metrics, probes and the admin API; never public.
 
-Refuses every admin call without the bearer token, compared in constant time.
+Refuses every admin call without the bearer token, compared in constant time, before it reads
+anything else of the request.
 """
 
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from gateway.control.admin import Admin, Answered
+from gateway.control.admin import Admin
+from gateway.control.call import Reply
 from gateway.control.ops_parts import OpsParts
-from gateway.errors import PostgresUnavailable, Problem, RedisUnavailable
-from gateway.telemetry import exposition
+from gateway.edge import refusals
+from gateway.edge.problems import render
+from gateway.edge.request_ids import new_request_id
+from gateway.errors import Fault, PostgresUnavailable, Problem, RedisUnavailable
+from gateway.products.product import Family
+from gateway.telemetry.exposition import CONTENT_TYPE
 from gateway.units import KIB
 
-_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_BYTES: Final = 64 * KIB
-Call = Callable[[Mapping[str, str], Mapping[str, str], Any], Awaitable[Answered]]
+_RETRY_MS: Final = 1_000
+_SCHEME: Final = "bearer"
+Answer = Callable[[Mapping[str, str], Mapping[str, str], Any], Awaitable[Reply | Problem]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def operations(parts: OpsParts) -> AsyncIterator[None]:
-    """Listen on OPS_BIND:OPS_PORT while the context is open."""
+async def operations(parts: OpsParts) -> AsyncIterator[int]:
+    """Listen on OPS_BIND:OPS_PORT while the context is open; yields the port."""
     runner = web.AppRunner(_application(parts), access_log=None, handle_signals=False)
     await runner.setup()
     try:
         site = web.TCPSite(runner, parts.settings.ops_bind, parts.settings.ops_port)
         await site.start()
-        yield
+        yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
 
 
 def _application(parts: OpsParts) -> web.Application:
     probes, admin = _Probes(parts), Admin(parts)
-    application = web.Application(client_max_size=_MOST_BYTES)
-    routes: list[tuple[str, str, Call]] = [
+    application = web.Application(client_max_size=_MOST_BYTES, middlewares=[_in_json])
+    calls: tuple[tuple[str, str, Answer], ...] = (
+        ("POST", "/admin/keys", admin.mint),
+        ("GET", "/admin/keys", admin.find),
+        ("GET", "/admin/keys/{key_id}", admin.show),
         ("POST", "/admin/keys/{key_id}/credit", admin.credit),
         ("PUT", "/admin/keys/{key_id}/limits", admin.limits),
         ("PUT", "/admin/keys/{key_id}/status", admin.status),
-        ("GET", "/admin/keys", admin.find),
-        ("GET", "/admin/keys/{key_id}", admin.show),
+        ("PUT", "/admin/keys/{key_id}/owner", admin.owner),
         ("GET", "/admin/reconcile", admin.reconcile),
-    ]
+    )
     application.router.add_get("/metrics", probes.metrics)
     application.router.add_get("/live", probes.live)
-    application.router.add_get("/ready", probes.ready)
     application.router.add_get("/health", probes.live)
-    for method, path, call in routes:
-        application.router.add_route(method, path, _guarded(parts, call))
-    application.middlewares.append(_in_json)
+    application.router.add_get("/ready", probes.ready)
+    for method, path, answer in calls:
+        application.router.add_route(method, path, _guarded(parts, answer))
     return application
 
 
@@ -61,68 +71,82 @@ class _Probes:
         self._parts = parts
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        text = exposition(self._parts.settings.metrics_dir, self._parts.telemetry)
-        return web.Response(body=text, headers={"content-type": _METRICS_TYPE})
+        return web.Response(body=self._parts.metrics(), headers={"content-type": CONTENT_TYPE})
 
     async def live(self, _request: web.Request) -> web.Response:
-        return _reply({"status": "ok"})
+        return _reply(Reply(200, {"status": "ok"}))
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """503 only when nothing could be answered: both stores are away (or none is known)."""
-        redis, postgres = "ok" if self._parts.link.is_up else self._parts.link.reason, "ok"
-        try:
-            await self._parts.postgres.value("select 1")
-        except PostgresUnavailable as fault:
-            postgres = str(fault) or "unavailable"
-        down = [name for name, state in (("redis", redis), ("postgres", postgres)) if state != "ok"]
-        status = {0: "ok", 1: "degraded"}.get(len(down), "not ready")
-        document = {"status": status, "redis": redis, "postgres": postgres}
-        return _reply(document, 503 if len(down) > 1 else 200)
+        found = await self._parts.readiness.look()
+        return _reply(Reply(found.http_status, found.document()))
 
 
-def _guarded(parts: OpsParts, call: Call) -> Callable[[web.Request], Awaitable[web.Response]]:
-    token = (parts.settings.admin_token or "").encode()
+def _guarded(parts: OpsParts, answer: Answer) -> Handler:
+    token = parts.settings.admin_token
 
-    async def handle(request: web.Request) -> web.Response:
-        sent = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-        if not token or not hmac.compare_digest(sent, token):
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if not token or not _may(request.headers.get("Authorization", ""), token):
             return _problem(Problem("AUTH_ADMIN", 401, "The admin token is missing or wrong"))
         body = await _body(request)
         if isinstance(body, Problem):
             return _problem(body)
         try:
-            answered = await call(request.match_info, request.query, body)
+            answered = await answer(request.match_info, request.query, body)
         except (PostgresUnavailable, RedisUnavailable) as fault:
-            return _problem(Problem("SERVICE_DEGRADED", 503, f"Please retry: {fault}", 1_000))
+            text = f"Please repeat it, which is harmless: {fault}"
+            return _problem(Problem("SERVICE_DEGRADED", 503, text, _RETRY_MS))
+        except Fault as fault:
+            return _problem(Problem("INTERNAL_ERROR", 500, f"It was refused: {fault}"))
         return _problem(answered) if isinstance(answered, Problem) else _reply(answered)
 
     return handle
 
 
+def _may(header: str, token: str) -> bool:
+    scheme, _, sent = header.partition(" ")
+    # Digests, so that the time of the comparison tells nothing of the token's length either.
+    given = sha256(sent.strip().encode("utf-8", "surrogateescape")).digest()
+    right = sha256(token.encode("utf-8", "surrogateescape")).digest()
+    return hmac.compare_digest(given, right) and scheme.lower() == _SCHEME
+
+
 async def _body(request: web.Request) -> Any:
+    """The JSON that was sent. An absent body is an empty object, which is not the same as null."""
     raw = await request.read()
-    if not raw:
-        return None
+    if not raw.strip():
+        return {}
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        return Problem("INPUT_INVALID", 400, f"The body is no JSON: {error}")
+        return refusals.body_unreadable(str(error))
 
 
 @web.middleware
-async def _in_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        allow = ", ".join(sorted(error.allowed_methods))
+        return _problem(
+            refusals.method_not_allowed(request.method, request.rel_url.raw_path, allow)
+        )
+    except web.HTTPRequestEntityTooLarge:
+        return _problem(refusals.body_too_large(_MOST_BYTES))
+    except web.HTTPNotFound:
+        return _problem(refusals.unknown_path(request.method, request.rel_url.raw_path, ()))
     except web.HTTPException as error:
-        text = f"{request.method} {request.path}: {error.reason}"
-        return _problem(Problem("OPERATIONS", error.status, text))
+        return _problem(Problem("OPERATIONS", error.status, error.reason))
 
 
-def _reply(document: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
+def _reply(reply: Reply) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(reply.document),
+        status=reply.status,
+        content_type="application/json",
+        headers={"cache-control": "no-store"},
+    )
 
 
 def _problem(problem: Problem) -> web.Response:
-    return _reply({"detail": problem.detail, "code": problem.code}, problem.status)
+    status, headers, body = render(problem, Family.API, new_request_id())
+    return web.Response(body=body, status=status, headers=headers)

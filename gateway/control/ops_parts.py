@@ -1,28 +1,26 @@
 """What the operations listener works with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.admission.gate import Gate
+from gateway.control.proof import Proof
+from gateway.control.readiness import Readiness
+from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
-from gateway.ledger.reconcile import Reconciler
-from gateway.ledger.shelf import Shelf
-from gateway.postgres import Postgres
 from gateway.products.product import Catalogue
-from gateway.redis_link import RedisLink
 from gateway.settings import Settings
-from gateway.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
 class OpsParts:
-    """Built by the composition root."""
+    """Built by the composition root. `keys` is None where the pepper is not known: no minting."""
 
     settings: Settings
-    telemetry: Telemetry
     catalogue: Catalogue
     book: Book
-    shelf: Shelf
     gate: Gate
-    reconciler: Reconciler
-    postgres: Postgres
-    link: RedisLink
+    keys: KeyStore | None
+    proof: Proof
+    readiness: Readiness
+    metrics: Callable[[], bytes]

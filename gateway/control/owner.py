@@ -7,6 +7,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote
+from uuid import UUID
 
 from gateway.admission.ask import Remaining, Standing
 from gateway.control.call import Call, Reply
@@ -15,66 +16,91 @@ from gateway.edge import refusals
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import format_key_id
 from gateway.ledger.rows import BalanceRow, Refusal, RequestRow
+from gateway.ledger.shelf import MAX_ROWS, MAX_USAGE_DAYS
 from gateway.metering.outcomes import WHO_PAYS, Outcome
 from gateway.units import MS_PER_S, WINDOW_S
 
-# An outcome is posted some 20 ms after its reply; whoever asks at once should see it.
+# An outcome is posted some 20 ms after its reply, and its hold is released after that: so whoever
+# has read a reply and asks at once sees what it cost as soon as nothing is held any more. A long
+# stream that is still open cannot be told from that, and makes its owner wait this long.
 _PATIENCE_S: Final = 0.5
-_POLL_S: Final = 0.02
-_MAX_DAYS: Final = 366
-_MAX_RECENT: Final = 1_000
+_FIRST_PAUSE_S: Final = 0.01
+_LONGEST_PAUSE_S: Final = 0.05
 
 
 async def show(parts: DeskParts, call: Call) -> Reply | Problem:
     """The key with its balance and what is left of its limits."""
     assert call.key_id is not None
-    standing = await _settled_standing(parts, call.key_id)
+    await settled(parts, call.key_id)
     view = await parts.shelf.key_view(call.key_id)
     if view is None:
         return refusals.invalid_key()
     row = view.balance
+    standing = await _standing(parts, row)
     document = {
         "key_id": format_key_id(row.key_id),
         "last_characters": view.last_characters,
+        "owner": view.owner,
         "tier": row.tier,
         "status": row.status,
         "created_at": iso(view.created_at_ms),
-        "balance": balance_of(row, standing.held_tokens if standing is not None else 0),
+        "balance": balance_of(row, None if standing is None else standing.held_tokens),
         "limits": _limits(parts, row, standing),
     }
     return Reply(200, document)
 
 
-def balance_of(row: BalanceRow, held_tokens: int) -> dict[str, int]:
-    """What is there, and how much of it is set aside for requests that run."""
+def balance_of(row: BalanceRow, held_tokens: int | None) -> dict[str, int | None]:
+    """What is there, and how much of it is set aside for requests that run.
+
+    `held` is null while Redis, which knows it, does not answer.
+    """
     total = row.trial + row.paid
     return {"trial": row.trial, "paid": row.paid, "held": held_tokens, "total": total}
 
 
-async def _settled_standing(parts: DeskParts, key_id: int) -> Standing | None:
-    """What Redis knows, once requests that have ended are posted; None without Redis."""
-    deadline_s = asyncio.get_running_loop().time() + _PATIENCE_S
+async def settled(parts: DeskParts, key_id: int) -> None:
+    """Return once the key's requests that have ended are in the ledger, within half a second.
+
+    Holds are in Redis, so this also waits for what other gateway processes have to post. Without
+    Redis nothing can be waited for.
+    """
+    clock_s = asyncio.get_running_loop().time
+    deadline_s, pause_s = clock_s() + _PATIENCE_S, _FIRST_PAUSE_S
+    try:
+        while (await parts.gate.holds(f"k:{key_id}"))[1] and clock_s() < deadline_s:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+    except RedisUnavailable:
+        return
+
+
+async def _standing(parts: DeskParts, row: BalanceRow) -> Standing | None:
+    """What Redis knows of the key, measured by the limits of this row; None without Redis."""
+    subject = f"k:{row.key_id}"
     products = [(p.name, p.key, p.premium) for p in parts.catalogue.products.values()]
     try:
-        while True:
-            standing = await parts.gate.peek(f"k:{key_id}", products)
-            if not standing.open_requests or asyncio.get_running_loop().time() > deadline_s:
-                return standing
-            await asyncio.sleep(_POLL_S)
+        standing = await parts.gate.peek(subject, products)
+        if standing.version is None or standing.version < row.version:
+            # What is left depends on tier and own limits, so the copy has to know them first.
+            await parts.gate.put_balance(row)
+            standing = await parts.gate.peek(subject, products)
     except RedisUnavailable:
         return None
+    return standing
 
 
 def _limits(parts: DeskParts, row: BalanceRow, standing: Standing | None) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     for product in parts.catalogue.products.values():
-        own = row.limits.get(product.name, {})
         tier = product.premium if row.tier == "premium" else product.key
-        rpm, tpm = own.get("rpm"), own.get("tpm")
-        entry: dict[str, Any] = {"rpm": tier.rpm if rpm is None else rpm}
-        if tpm is not None or tier.tpm is not None:
-            entry["tpm"] = tier.tpm if tpm is None else tpm
-        if standing is not None and product.name in standing.products:
+        own = {k: v for k, v in row.limits.get(product.name, {}).items() if v is not None}
+        entry: dict[str, Any] = {"rpm": own.get("rpm", tier.rpm)}
+        tpm = own.get("tpm", tier.tpm)
+        if tpm is not None:
+            entry["tpm"] = tpm
+        entry["concurrency"] = own.get("concurrency", tier.concurrency)
+        if standing is not None:
             entry |= _left(standing.products[product.name])
         limits[product.name] = entry
     return limits
@@ -96,33 +122,59 @@ def _seconds(ms: int) -> int:
 
 
 async def revoke(parts: DeskParts, call: Call) -> Reply | Problem:
-    """Ends the key for ever: in the ledger first, then in Redis, then 200."""
+    """Ends the key for ever: in the ledger first, then in Redis, then 200.
+
+    202 when Redis does not answer: the key is revoked, and a node that has an older copy of it
+    learns so as soon as Redis is back; until then it lets nobody with a key in.
+    """
     assert call.key_id is not None
-    if call.body.get("transfer_to_api_key") is not None:
-        return refusals.not_deployed("transfer")
+    mistake = _not_revocable(call)
+    if mistake is not None:
+        return mistake
     row = await parts.book.revoke(call.key_id)
     if isinstance(row, Refusal):
         return refusals.invalid_key()
-    # If this fails the client gets a 503 and asks again; the outbox tells Redis meanwhile.
-    await parts.gate.put_balance(row)
-    return Reply(200, {"key_id": format_key_id(row.key_id), "status": row.status})
+    document: dict[str, Any] = {"key_id": format_key_id(row.key_id), "status": row.status}
+    try:
+        await parts.gate.put_balance(row)
+    except RedisUnavailable:
+        note = "The key is revoked for ever; nodes that Redis cannot tell now refuse all keys"
+        return Reply(202, {**document, "note": note})
+    return Reply(200, document)
+
+
+def _not_revocable(call: Call) -> Problem | None:
+    """What is left is lost for ever, so a field that is not understood stops it."""
+    unknown = sorted(set(call.body) - {"transfer_to_api_key"})
+    if unknown:
+        text = f"{unknown[0][:64]!r} is not known here; the key was not revoked"
+        return refusals.invalid_field(unknown[0][:64], text)
+    if call.body.get("transfer_to_api_key") is None:
+        return None
+    text = (
+        "Tokens cannot be transferred between keys on this installation yet; "
+        "the key was not revoked. Without this field, what is left of it is lost"
+    )
+    return refusals.invalid_field("transfer_to_api_key", text)
 
 
 async def usage(parts: DeskParts, call: Call) -> Reply | Problem:
     """`days` and `by=day,product`, or `recent=N` for the latest requests."""
     assert call.key_id is not None
     if "recent" in call.query:
-        recent = call.number("recent", 50, _MAX_RECENT)
+        recent = call.number("recent", 50, MAX_ROWS)
         if isinstance(recent, Problem):
             return recent
+        await settled(parts, call.key_id)
         rows = await parts.shelf.recent(call.key_id, recent)
         return Reply(200, {"items": [request_document(row) for row in rows]})
-    days = call.number("days", 30, _MAX_DAYS)
+    days = call.number("days", 30, MAX_USAGE_DAYS)
     if isinstance(days, Problem):
         return days
     by = set(filter(None, call.query.get("by", "day,product").split(",")))
     if not by <= {"day", "product"}:
-        return refusals.invalid_field("by", "must be day, product, or both with a comma")
+        return refusals.invalid_query("by", "must be day, product, or both with a comma")
+    await settled(parts, call.key_id)
     found = await parts.shelf.usage(
         call.key_id, days, by_day="day" in by, by_product="product" in by
     )
@@ -139,14 +191,17 @@ async def request(parts: DeskParts, call: Call) -> Reply | Problem:
     """One request of this key: admitted how, held, reported, charged, by which rule."""
     assert call.key_id is not None
     wanted = unquote(call.route.parameters[0])
-    deadline_s = asyncio.get_running_loop().time() + _PATIENCE_S
-    while True:
+    try:
+        wanted = str(UUID(wanted))
+    except ValueError:
+        return refusals.not_found("request", wanted[:64])
+    row = await parts.shelf.request(call.key_id, wanted)
+    if row is None:
+        await settled(parts, call.key_id)
         row = await parts.shelf.request(call.key_id, wanted)
-        if row is not None:
-            return Reply(200, request_document(row))
-        if asyncio.get_running_loop().time() > deadline_s:
-            return refusals.not_found("request", wanted[:64])
-        await asyncio.sleep(_POLL_S)
+    if row is None:
+        return refusals.not_found("request", wanted)
+    return Reply(200, request_document(row))
 
 
 def request_document(row: RequestRow) -> dict[str, Any]:

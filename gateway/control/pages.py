@@ -3,10 +3,19 @@
 Refuses to be a web site; that is a part of its own.
 """
 
+import re
+from typing import Final
+
 from gateway.control.call import Reply
 from gateway.control.desk_parts import DeskParts
+from gateway.control.owner import settled
 from gateway.edge.exchange import Exchange
 from gateway.keys.format import format_key_id
+
+# What a Host header may look like to be shown again; anything else is replaced by the domain.
+_HOST: Final = re.compile(
+    r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
+)
 
 
 async def index(parts: DeskParts, exchange: Exchange, key_id: int | None) -> Reply:
@@ -19,6 +28,7 @@ async def index(parts: DeskParts, exchange: Exchange, key_id: int | None) -> Rep
     }
     labels = {"usage1": "Usage 1", "usage2": "Usage 2", "homepage": "Homepage"}
     if key_id is not None:
+        await settled(parts, key_id)
         view = await parts.shelf.key_view(key_id)
         if view is not None:
             owner = f" ({view.owner})" if view.owner else ""
@@ -36,7 +46,9 @@ async def index(parts: DeskParts, exchange: Exchange, key_id: int | None) -> Rep
 
 def front(parts: DeskParts, exchange: Exchange) -> Reply:
     """What this door offers, for a person with curl."""
-    host = exchange.headers.get("Host", "localhost")
+    host = exchange.headers.get("Host", "")
+    if not _HOST.fullmatch(host):
+        host = parts.settings.domain
     offered = [f"Sluice, the front door of {parts.settings.domain}", ""]
     offered.append(f"Read a page     curl http://{host}/r/https://example.com")
     offered.append(f"A trial key     curl -X POST http://{host}/v1/keys")

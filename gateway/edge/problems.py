@@ -145,7 +145,8 @@ def _api(problem: Problem, request_id: str) -> dict[str, Any]:
     detail: Any = problem.detail
     param = problem.fields.get("field")
     if problem.status == 422:
-        where = ["body"] if param is None else ["body", param]
+        place = problem.fields.get("in", "body")
+        where = [place] if param is None else [place, param]
         detail = [{"loc": where, "msg": problem.detail, "type": "value_error"}]
     error_type = _TYPES.get(
         problem.status, "server_error" if problem.status >= 500 else "invalid_request_error"

@@ -178,9 +178,9 @@ def body_too_large(limit_bytes: int) -> Problem:
     )
 
 
-def missing_query_key() -> Problem:
-    """The older dashboard calls take the key as a query parameter."""
-    return Problem("INPUT_INVALID", 422, "field required: query parameter api_key")
+def invalid_query(name: str, why: str) -> Problem:
+    """A query parameter that is missing or wrong."""
+    return Problem("INPUT_INVALID", 422, why, fields={"in": "query", "field": name})
 
 
 def billing_not_configured() -> Problem:

@@ -6,7 +6,7 @@ a revocation is in force on every node at once. The cache holds HMACs, never key
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.keys.format import check_key, key_hmac
 from gateway.ledger.book import Book
@@ -15,6 +15,7 @@ _MAX_CACHED: Final = 200_000
 # An unknown key with a right checksum is a deleted database or an attack; both may ask again soon.
 _UNKNOWN_S: Final = 5.0
 _MAX_UNKNOWN: Final = 10_000
+Value = TypeVar("Value")
 
 
 class KeyStore:
@@ -28,13 +29,14 @@ class KeyStore:
         self._unknown: dict[bytes, float] = {}
         self._asking: dict[bytes, asyncio.Task[int | None]] = {}
 
-    def hash(self, key: str) -> bytes:
-        """What stands for the key at rest."""
-        return key_hmac(self._pepper, key)
+    def hash(self, text: str) -> bytes:
+        """What stands at rest for a key or an address."""
+        return key_hmac(self._pepper, text)
 
     def known(self, key: str) -> int | None:
         """The id of a key that was found before; no I/O."""
-        return self._known.get(key_hmac(self._pepper, key))
+        # A header's bytes beyond ASCII arrive as surrogates, which have no encoding to be hashed.
+        return self._known.get(key_hmac(self._pepper, key)) if key.isascii() else None
 
     async def find(self, key: str) -> int | None:
         """The id of the key, None when there is none; raises PostgresUnavailable."""
@@ -46,7 +48,7 @@ class KeyStore:
         task = self._asking.get(digest)
         if task is None:
             task = self._asking[digest] = asyncio.create_task(self._ask(digest))
-            task.add_done_callback(lambda _: self._asking.pop(digest, None))
+            task.add_done_callback(lambda done: self._answered(digest, done))
         # Shielded: the client that asked first may leave while others wait for the same key.
         return await asyncio.shield(task)
 
@@ -59,6 +61,12 @@ class KeyStore:
         self.remember(digest, row.key_id)
         return row.key_id
 
+    def _answered(self, digest: bytes, task: "asyncio.Task[int | None]") -> None:
+        self._asking.pop(digest, None)
+        # If everybody who asked has left, nobody else looks at the fault.
+        if not task.cancelled():
+            task.exception()
+
     def remember(self, digest: bytes, key_id: int) -> None:
         """Keep what was found or has just been minted."""
         _bound(self._known, _MAX_CACHED)
@@ -66,7 +74,7 @@ class KeyStore:
         self._unknown.pop(digest, None)
 
 
-def _bound(cache: dict[bytes, int] | dict[bytes, float], most: int) -> None:
+def _bound(cache: dict[bytes, Value], most: int) -> None:
     if len(cache) >= most:
         # The oldest tenth goes: dictionaries keep the order of insertion.
         for digest in list(cache)[: most // 10]:

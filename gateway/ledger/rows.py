@@ -77,6 +77,16 @@ class KeyView:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """Tokens that came to a key: granted, bought or given. `bucket` is trial or paid."""
+
+    kind: str
+    bucket: str
+    tokens: int
+    posted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class UsageRow:
     """What ended on one UTC day; `day` is YYYY-MM-DD.
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from gateway.ledger.rows import BalanceRow, Figures, KeyView, RequestRow, UsageRow
+from gateway.ledger.rows import BalanceRow, Figures, KeyView, Receipt, RequestRow, UsageRow
 from gateway.postgres import Postgres, Row
 
 # A year and a day, so that "the same day last year" is in reach.
@@ -60,6 +60,13 @@ class Shelf:
             self._queries["recent_requests"], key_id, min(max(limit, 1), MAX_ROWS)
         )
         return [RequestRow(*row.values()) for row in rows]
+
+    async def receipts(self, key_id: int, limit: int = 50) -> list[Receipt]:
+        """What came to the key from outside, newest first; nothing that was only given back."""
+        rows = await self._postgres.rows(
+            self._queries["receipts_of_key"], key_id, min(max(limit, 1), MAX_ROWS)
+        )
+        return [Receipt(*row.values()) for row in rows]
 
     async def request(self, key_id: int, request_id: str) -> RequestRow | None:
         """How a request of this key ended; None if it is not its own, unknown or not posted."""

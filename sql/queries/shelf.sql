@@ -26,6 +26,12 @@ from outcome o, lateral (
         and t.ref in (o.request_id || '/trial', o.request_id || '/paid')) given
 where o.request_id = $2::uuid and o.month = outcome_month($2::uuid) and key_id = $1;
 
+-- receipts_of_key: what came to a key from outside, newest first
+select kind, substr(credit_account, 5) as bucket, tokens,
+       (extract(epoch from posted_at) * 1000)::bigint as posted_ms
+from transfer where credit_key = $1 and kind <> 'undelivered'
+order by credit_seq desc limit $2;
+
 -- view_key: a key with its balance
 select k.last_characters, k.owner, (extract(epoch from k.created_at) * 1000)::bigint
            as created_at_ms, b.*

@@ -33,6 +33,7 @@ RANKS = {
     "gateway.edge": 4,
     "gateway.control": 4,
     "gateway.app": 5,
+    "gateway.ground": 5,
     "gateway.commands": 5,
     "gateway.__main__": 5,
 }

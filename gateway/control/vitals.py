@@ -1,0 +1,95 @@
+"""What no counter can see from where it stands: sampled twice a second, then told to the others.
+
+Refuses to fail when the disk does not take the numbers: the next sample tries again, and who reads
+them sees that this process is silent.
+"""
+
+import logging
+from typing import Final, Protocol
+
+from gateway.metering.spool import Spool
+from gateway.metering.spool_files import segment_path
+from gateway.telemetry import Telemetry
+from gateway.telemetry.snapshots import Publisher
+
+_LOG = logging.getLogger("sluice.vitals")
+EVERY_MS: Final = 500
+
+
+class LinkCounters(Protocol):
+    """What the link to Redis counts by itself."""
+
+    @property
+    def round_trips(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+
+
+class QueryCounter(Protocol):
+    """What the pool of PostgreSQL counts by itself."""
+
+    queries: int
+
+
+class Vitals:
+    """Samples and publishes for one process; a gateway process also has its spool watched."""
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        publisher: Publisher,
+        link: LinkCounters,
+        postgres: QueryCounter,
+    ) -> None:
+        self._telemetry = telemetry
+        self._publisher = publisher
+        self._link = link
+        self._postgres = postgres
+        self._spool: Spool | None = None
+        self._told = True
+
+    def watch(self, spool: Spool | None) -> None:
+        """This process is a gateway with this spool from now on; None: no more."""
+        self._spool = spool
+        self.publish()
+
+    async def run_once(self) -> int:
+        """One sample, published; 0."""
+        self.publish()
+        return 0
+
+    def publish(self) -> None:
+        """Sample, and tell the other processes."""
+        telemetry = self._telemetry
+        telemetry.redis_round_trips.total(self._link.round_trips)
+        telemetry.redis_failures.total(self._link.failures)
+        telemetry.redis_restarts.total(self._link.restarts)
+        telemetry.postgres_queries.total(self._postgres.queries)
+        spool = self._spool
+        telemetry.gateways.set(0 if spool is None else 1)
+        telemetry.spool_depth.set(0 if spool is None else spool.depth)
+        telemetry.spool_bytes.set(0 if spool is None else unposted_bytes(spool))
+        telemetry.spool_failing.set(0 if spool is None or spool.healthy else 1)
+        try:
+            self._publisher.publish(telemetry.counts(), telemetry.standings())
+        except OSError as error:
+            if self._told:
+                _LOG.warning("the metrics cannot be written: %s", error)
+            self._told = False
+        else:
+            self._told = True
+
+
+def unposted_bytes(spool: Spool) -> int:
+    """Bytes of the spool between what is posted and what is durable."""
+    start, end = spool.shipped_end, spool.durable_end
+    size = end.offset - start.offset
+    for number in range(start.segment, end.segment):
+        try:
+            size += segment_path(spool.directory, number).stat().st_size
+        except FileNotFoundError:
+            # Posted and dropped since, or never begun.
+            continue
+    return max(0, size)

@@ -1,0 +1,130 @@
+"""What every process stands on: PostgreSQL, Redis, the catalogue, its numbers; opened in order.
+
+Refuses to serve anybody: gateways, the worker and the operations listener are built on it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.admission.copies import Copies
+from gateway.admission.gate import Gate
+from gateway.control.ops_parts import OpsParts
+from gateway.control.proof import Proof
+from gateway.control.readiness import Readiness, spools_of_machine, stores
+from gateway.control.vitals import EVERY_MS, Vitals
+from gateway.errors import ConfigurationFault, RedisUnavailable
+from gateway.keys.store import KeyStore
+from gateway.ledger.book import Book
+from gateway.ledger.reconcile import Reconciler
+from gateway.ledger.shelf import Shelf
+from gateway.loop import forever
+from gateway.postgres import Postgres
+from gateway.products.builtin import load_catalogue
+from gateway.products.product import Catalogue
+from gateway.redis_link import RedisLink
+from gateway.settings import Settings
+from gateway.sql import load_queries
+from gateway.telemetry import Telemetry
+from gateway.telemetry.exposition import exposition
+from gateway.telemetry.snapshots import Publisher
+
+_LOG = logging.getLogger("sluice.ground")
+_PROOF_MS = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every process stands on."""
+
+    settings: Settings
+    telemetry: Telemetry
+    catalogue: Catalogue
+    postgres: Postgres
+    book: Book
+    shelf: Shelf
+    reconciler: Reconciler
+    link: RedisLink
+    gate: Gate
+    publisher: Publisher
+    vitals: Vitals
+
+
+@asynccontextmanager
+async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
+    """PostgreSQL, Redis and the catalogue; neither server need be there yet."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise ConfigurationFault(
+            ["SLUICE_DATABASE_URL and SLUICE_REDIS_URL must be set; `sluice up` brings its own"]
+        )
+    async with AsyncExitStack() as stack:
+        telemetry, queries = Telemetry(), load_queries()
+        publisher = Publisher(settings.metrics_dir)
+        stack.callback(publisher.close)
+        postgres = Postgres(
+            settings.database_url,
+            command_deadline_ms=settings.postgres_deadline_ms,
+            application_name=f"sluice-{name}",
+        )
+        stack.push_async_callback(postgres.close)
+        # A connection of its own, so that a long proof never makes anybody wait for one.
+        proving = Postgres(
+            settings.database_url,
+            pool_size=1,
+            command_deadline_ms=_PROOF_MS,
+            application_name=f"sluice-{name}-proof",
+        )
+        stack.push_async_callback(proving.close)
+        link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
+        gate = Gate(
+            link,
+            shares=settings.workers,
+            on_degraded=lambda _: telemetry.degraded.labels("local_limits").inc(),
+        )
+        stack.push_async_callback(link.close)
+        try:
+            await link.open()
+        except RedisUnavailable as fault:
+            _LOG.warning("Redis is not there yet: %s", fault)
+        vitals = Vitals(telemetry, publisher, link, postgres)
+        sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
+        stack.push_async_callback(ended, sampling)
+        yield Ground(
+            settings,
+            telemetry,
+            load_catalogue(settings.products),
+            postgres,
+            Book(postgres, queries),
+            Shelf(postgres, queries),
+            Reconciler(proving, queries),
+            link,
+            gate,
+            publisher,
+            vitals,
+        )
+
+
+def ops_parts(base: Ground) -> OpsParts:
+    """The ground as the operations listener needs it."""
+    settings, telemetry = base.settings, base.telemetry
+    folder, name, pepper = base.publisher.folder, base.publisher.name, settings.key_pepper
+    return OpsParts(
+        settings,
+        base.catalogue,
+        base.book,
+        base.gate,
+        KeyStore(base.book, pepper.encode(), settings.key_prefix) if pepper else None,
+        Proof(base.reconciler, lambda: Copies(base.link), telemetry),
+        Readiness(
+            stores(base.link, base.postgres), lambda: spools_of_machine(telemetry, folder, name)
+        ),
+        lambda: exposition(telemetry, folder, name),
+    )
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task of ours and wait until it is over."""
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,173 @@
+"""Every metric, declared once, with bounded labels; sole importer of prometheus_client.
+
+Counting is adding to an integer of this process (`series`); about twice a second each process
+writes its numbers into a folder that all processes of the machine share (`snapshots`), and the
+operations listener adds them up (`exposition`).
+
+Refuses labels that a client could choose: products, outcomes and codes come from closed sets.
+"""
+
+from typing import Final
+
+from gateway.telemetry.series import Family, Level, Named, Spread, Tally
+from gateway.telemetry.snapshots import Values
+
+__all__ = ["Level", "Spread", "Tally", "Telemetry"]
+
+# From 2 ms (a refusal) to 10 min (a long deepsearch).
+LATENCY_S: Final = (
+    0.002,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    180,
+    600,
+)
+LAG_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
+
+
+class Telemetry:
+    """The metrics of one process. Values are counts, bytes, seconds or tokens, as the name says.
+
+    Each attribute is a family (`labels(...)` gives the series) or, without labels, its series.
+    """
+
+    def __init__(self) -> None:
+        self.tallies: list[Family[Tally]] = []
+        self.levels: list[Family[Level]] = []
+        self.spreads: list[tuple[Family[Spread], tuple[float, ...]]] = []
+        self._declare_requests()
+        self._declare_shipping()
+        self._declare_stores()
+
+    def _declare_requests(self) -> None:
+        self.requests = self._tally(
+            "sluice_requests", "Admitted requests that have ended", "product", "outcome"
+        )
+        self.tokens = self._tally("sluice_tokens", "Tokens charged", "product")
+        self.latency = self._spread(
+            "sluice_request_seconds",
+            "Head received until last byte handed over, of admitted requests",
+            LATENCY_S,
+            "product",
+        )
+        self.admissions = self._tally(
+            "sluice_admissions", "Decisions of the limiter", "product", "code"
+        )
+        self.refusals = self._tally(
+            "sluice_refusals", "Requests refused by the gateway itself, by error code", "code"
+        )
+        self.degraded = self._tally(
+            "sluice_degraded_decisions",
+            "Decisions taken without a store: let in by local limits, or refused for its fault",
+            "kind",
+        )
+        self.usage_alarms = self._tally(
+            "sluice_usage_alarms",
+            "Answers whose usage was missing or above the hold",
+            "product",
+            "kind",
+        )
+        self.orphans = self._tally(
+            "sluice_orphans", "Requests resolved after a crash, for the customer", "kind"
+        )
+        self.open_requests = self._level(
+            "sluice_open_requests", "Holds of this machine: admitted and not yet decided"
+        )
+        self.open_connections = self._level("sluice_open_connections", "Client connections")
+
+    def _declare_shipping(self) -> None:
+        self.shipped = self._tally("sluice_shipped_outcomes", "Outcomes posted").labels()
+        self.ship_failures = self._tally(
+            "sluice_ship_failures", "Shipments that PostgreSQL did not take"
+        ).labels()
+        self.ship_lag = self._spread(
+            "sluice_ship_lag_seconds", "Durable until posted", LAG_S
+        ).labels()
+        self.spool_depth = self._level("sluice_spool_depth", "Outcomes durable and not yet posted")
+        self.spool_bytes = self._level("sluice_spool_bytes", "Bytes of spool not yet posted")
+        self.spool_failing = self._level(
+            "sluice_spool_failing", "Gateway processes whose disk does not take outcomes"
+        )
+        self.gateways = self._level("sluice_gateways", "Gateway processes that run")
+        self.reconcile_differences = self._levels(
+            "sluice_reconcile_differences",
+            "Differences that a check of the proof found when it last ran",
+            "check",
+        )
+        self.reconcile_time = self._level(
+            "sluice_reconcile_timestamp_seconds", "When the proof last ran (unix)"
+        )
+
+    def _declare_stores(self) -> None:
+        self.redis_round_trips = self._tally(
+            "sluice_redis_round_trips", "Batches of commands written to Redis"
+        ).labels()
+        self.redis_failures = self._tally(
+            "sluice_redis_failures", "Connections to Redis lost while somebody waited"
+        ).labels()
+        self.redis_restarts = self._tally(
+            "sluice_redis_restarts", "Redis servers that came back without what they had in memory"
+        ).labels()
+        self.postgres_queries = self._tally(
+            "sluice_postgres_queries", "Statements sent to PostgreSQL"
+        ).labels()
+
+    def finished(self, product: str, outcome: str, tokens: int, seconds: float) -> None:
+        """Count one admitted request with its outcome, charge and duration."""
+        self.requests.labels(product, outcome).inc()
+        self.latency.labels(product).observe(seconds)
+        if tokens:
+            self.tokens.labels(product).inc(tokens)
+
+    def admission(self, product: str, code: str) -> None:
+        """Count one decision of the limiter."""
+        self.admissions.labels(product, code).inc()
+
+    def counts(self) -> Values:
+        """All that only grows: tallies, and spreads as their sum followed by the counts."""
+        found: Values = {}
+        for tallies in self.tallies:
+            found[tallies.named.name] = {key: [one.value] for key, one in tallies.series()}
+        for spreads, _ in self.spreads:
+            found[spreads.named.name] = {
+                key: [one.sum, *one.counts] for key, one in spreads.series()
+            }
+        return found
+
+    def standings(self) -> Values:
+        """All that goes up and down."""
+        return {
+            family.named.name: {key: [one.value] for key, one in family.series()}
+            for family in self.levels
+        }
+
+    def _tally(self, name: str, text: str, *labels: str) -> Family[Tally]:
+        family = Family(Named(name, text, labels), Tally)
+        self.tallies.append(family)
+        return family
+
+    def _levels(self, name: str, text: str, *labels: str) -> Family[Level]:
+        family = Family(Named(name, text, labels), Level)
+        self.levels.append(family)
+        return family
+
+    def _level(self, name: str, text: str) -> Level:
+        return self._levels(name, text).labels()
+
+    def _spread(
+        self, name: str, text: str, bounds: tuple[float, ...], *labels: str
+    ) -> Family[Spread]:
+        family = Family(Named(name, text, labels), lambda: Spread(bounds))
+        self.spreads.append((family, bounds))
+        return family
