@@ -58,7 +58,7 @@ KNOWS = {
     },
 }
 OWNERS = {
-    "asyncpg": {"gateway.postgres"},
+    "asyncpg": {"gateway.postgres", "services.postgres"},
     "redis": {"gateway.redis_link"},
     "hiredis": {"gateway.redis_link"},
     "prometheus_client": {"gateway.telemetry"},

@@ -1,5 +1,6 @@
 """The named queries: each has a purpose, each is used, and each is known to PostgreSQL."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from gateway.ledger.reconcile import CHECKS
 from gateway.sql import load_queries
 from tests.ledger.conftest import Owner
 
-LEDGER = Path(__file__).resolve().parents[2] / "gateway"
+ROOT = Path(__file__).resolve().parents[2]
+SIDES = (ROOT / "gateway", ROOT / "services")
 
 
 def test_every_query_is_used_and_every_used_query_exists() -> None:
     used = set(CHECKS)
-    for path in LEDGER.rglob("*.py"):
+    for path in itertools.chain.from_iterable(side.rglob("*.py") for side in SIDES):
         text = path.read_text(encoding="utf-8")
         used |= set(re.findall(r"queries\[\s*\"(\w+)\"\s*\]", text))
         used |= set(re.findall(r"_changed\(\s*\"(\w+)\"", text))
