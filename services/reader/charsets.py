@@ -37,7 +37,10 @@ MEANT: Final = {
     "big5": "big5hkscs",
 }
 # Decoders that are no character sets of pages, or that no page may choose.
-NOT_TEXT: Final = frozenset({"utf-7", "idna", "punycode", "raw_unicode_escape", "unicode_escape"})
+NOT_TEXT: Final = frozenset(
+    {"base64", "bz2", "hex", "idna", "palmos", "punycode", "quopri", "raw-unicode-escape"}
+    | {"rot-13", "undefined", "unicode-escape", "utf-7", "uu", "zlib"}
+)
 
 
 def decode(body: bytes, label: str | None) -> str:
@@ -63,7 +66,7 @@ def known(label: str | None) -> str | None:
         name = codecs.lookup(label.strip()).name
     except (LookupError, ValueError):
         return None
-    if name in NOT_TEXT or not codecs.lookup(name)._is_text_encoding:
+    if name in NOT_TEXT:
         return None
     if name in ("utf-16", "utf-16-le", "utf-16-be") and label.lower().startswith("utf"):
         return name

@@ -35,6 +35,7 @@ class Site:
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(_end_the_rest(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -53,6 +54,14 @@ class Site:
     async def _remember(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.requests.append((request.raw_path, dict(request.headers)))
         return await handler(request)
+
+
+async def _end_the_rest() -> None:
+    """Handlers that were still writing to readers that have long gone."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
 
 
 def html(body: str, **headers: str) -> web.Response:

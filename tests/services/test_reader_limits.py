@@ -46,6 +46,8 @@ async def test_declared_charset_is_read(reader: Asker, site: Site, real: str, wh
         ("utf-16", "", ""),
         ("utf-8", "no-such-charset", ""),
         ("utf-8", "utf-7", ""),
+        ("utf-8", "rot13", "hex"),
+        ("utf-8", "unicode_escape", ""),
     ],
 )
 async def test_wrong_or_missing_charset_is_seen_through(
