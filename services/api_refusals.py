@@ -38,10 +38,12 @@ def invalid(where: tuple[str, ...], message: str, kind: str = "value_error") -> 
 
 
 def by_status(status: int, message: str) -> Refusal:
+    """A refusal that only its HTTP status describes."""
     return Refusal(status, CODES.get(status, "REQUEST_REFUSED"), message)
 
 
 def body(refusal: Refusal, request_id: str) -> dict[str, Any]:
+    """The envelope of the api. host as a document; `detail` is a list for 422."""
     detail: Any = refusal.message
     if refusal.status == 422:
         detail = [{"loc": list(refusal.where), "msg": refusal.message, "type": refusal.kind}]
@@ -60,6 +62,7 @@ def body(refusal: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def answer(refusal: Refusal, request_id: str, allow: str | None = None) -> web.Response:
+    """The refusal as a response, which is never charged."""
     headers = wire.void_headers()
     if allow is not None:
         headers["Allow"] = allow

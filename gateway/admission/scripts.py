@@ -45,26 +45,32 @@ def tag_slots() -> dict[str, int]:
 
 
 def holds_key(tag: str, subject: str) -> str:
+    """The hash of a subject's holds and their sums."""
     return f"{tag}h:{subject}"
 
 
 def copy_key(tag: str, subject: str) -> str:
+    """The hash with the copy of a key's balance row."""
     return f"{tag}b:{subject}"
 
 
 def requests_key(tag: str, subject: str, product: str) -> str:
+    """The window of requests of one subject and product."""
     return f"{tag}r:{product}:{subject}"
 
 
 def tokens_key(tag: str, subject: str, product: str) -> str:
+    """The window of tokens of one subject and product."""
     return f"{tag}t:{product}:{subject}"
 
 
 def deadlines_key(tag: str) -> str:
+    """The sorted set of all holds of a tag by deadline, for the reaper."""
     return f"{tag}d"
 
 
 def beat_key(instance: str) -> str:
+    """The key that lives as long as an instance beats."""
     return f"{BEAT_TAG}beat:{instance}"
 
 

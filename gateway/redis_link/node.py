@@ -33,6 +33,8 @@ Redirect = Callable[["Node", Answer[object], str], None]
 
 
 class State(Enum):
+    """Of the connection to one server."""
+
     CONNECTING = auto()
     UP = auto()
     DOWN = auto()

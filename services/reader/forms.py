@@ -104,6 +104,7 @@ def document(reading: Reading, options: Options) -> dict[str, Any]:
 
 
 def json(reading: Reading, options: Options) -> bytes:
+    """The whole answer of `Accept: application/json`."""
     return orjson.dumps(
         {
             "code": 200,
@@ -120,6 +121,7 @@ def event(reading: Reading, options: Options) -> bytes:
 
 
 def refusal_json(refusal: Refusal) -> bytes:
+    """A refusal in the reader's envelope."""
     return orjson.dumps(body(refusal))
 
 
@@ -133,6 +135,7 @@ def index(domain: str) -> dict[str, str]:
 
 
 def index_text(fields: dict[str, str]) -> str:
+    """The usage page as lines of text."""
     labels = ("Usage 1", "Usage 2", "Homepage")
     rows = zip(labels, fields.values(), strict=True)
     return "".join(f"[{label}] {value}\n" for label, value in rows)

@@ -81,6 +81,7 @@ def frame_head(head: dict[str, Any], body_bytes: int = 0) -> bytes:
 
 
 def job_head(job: Job) -> dict[str, Any]:
+    """A job as a document for the pipe; the page's bytes follow it."""
     return {
         "url": job.url,
         "content_type": job.content_type,
@@ -90,6 +91,7 @@ def job_head(job: Job) -> dict[str, Any]:
 
 
 def read_job(text: bytes) -> Job:
+    """The job of such a document."""
     head = orjson.loads(text)
     wishes: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
@@ -99,12 +101,14 @@ def read_job(text: bytes) -> Job:
 
 
 def outcome_head(outcome: Extracted | Failure) -> dict[str, Any]:
+    """What a worker found, or why not, as a document for the pipe."""
     if isinstance(outcome, Failure):
         return {"failure": outcome.kind, "detail": outcome.detail}
     return {name: getattr(outcome, name) for name in Extracted.__slots__}
 
 
 def read_outcome(text: bytes) -> Extracted | Failure:
+    """The outcome of such a document."""
     head = orjson.loads(text)
     if "failure" in head:
         return Failure(head["failure"], head["detail"])

@@ -32,6 +32,7 @@ class Refusal:
 
 
 def bad_option(path: str, message: str) -> Refusal:
+    """400: an option or the target itself is wrong; `path` names it."""
     return Refusal(40001, "ParamValidationError", message, path)
 
 
@@ -41,22 +42,27 @@ def not_available(path: str, what: str) -> Refusal:
 
 
 def security_compromise(message: str) -> Refusal:
+    """451: the target is private, internal, or ourselves."""
     return Refusal(45102, "SecurityCompromiseError", message)
 
 
 def no_content(message: str) -> Refusal:
+    """422: the page was read and has nothing to give."""
     return Refusal(42206, "AssertionFailureError", message)
 
 
 def unreachable(message: str) -> Refusal:
+    """422: the target failed."""
     return Refusal(42205, "DownstreamServiceFailureError", message)
 
 
 def too_large(message: str) -> Refusal:
+    """413: the target is larger than the cap."""
     return Refusal(41302, "TargetFileTooLargeError", message)
 
 
 def over_budget(budget_tokens: int, charge_tokens: int) -> Refusal:
+    """409: the page costs more than the client allowed; nothing is charged."""
     message = f"Token budget ({budget_tokens}) exceeded, intended charge amount {charge_tokens}"
     return Refusal(40904, "BudgetExceededError", message, "tokenBudget")
 

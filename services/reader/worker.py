@@ -29,6 +29,7 @@ RECURSION: Final = 5000
 
 
 def main() -> None:
+    """Be a worker: read jobs from standard input until it ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
