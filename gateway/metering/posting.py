@@ -59,7 +59,7 @@ class Poster:
 
     async def _set_aside(self, event: bytes, refused: OutcomesRefused) -> None:
         _LOG.error("an outcome was refused and set aside: %s: %r", refused, event)
-        self._telemetry.orphans.labels("refused").inc()
+        self._telemetry.set_aside.inc()
         await asyncio.to_thread(_append_line, self._root, event, str(refused))
 
 

@@ -75,8 +75,6 @@ class Shipper:
         await self._settle_again()
         await self._refund()
         await self._beat()
-        self._telemetry.spool_depth.set(self._spool.depth)
-        self._telemetry.spool_bytes.set(self._spool.unposted_bytes)
         return 0 if batch is None else len(batch.events)
 
     async def drain(self, deadline_s: float) -> bool:

@@ -82,7 +82,6 @@ class Spool:
         self._lock_fd = owned
         self._cursor_fd = os.open(self.directory / "cursor", os.O_CREAT | os.O_WRONLY, 0o600)
         self._loop = asyncio.get_running_loop()
-        self._segment_bytes = segment_bytes
         self._max_in_memory = max_in_memory
         self._pending = Group()
         self._busy = False
@@ -132,12 +131,6 @@ class Spool:
     def depth(self) -> int:
         """Outcomes that are not in the ledger yet."""
         return self._unposted + len(self._pending.tickets)
-
-    @property
-    def unposted_bytes(self) -> int:
-        """Bytes on disk behind what is posted."""
-        segments = self.durable_end.segment - self.shipped_end.segment
-        return segments * self._segment_bytes + self.durable_end.offset - self.shipped_end.offset
 
     def is_behind(self, by_s: float) -> bool:
         """Whether something has been durable for longer than `by_s` and is not posted."""

@@ -91,6 +91,9 @@ class Telemetry:
         self.ship_failures = self._tally(
             "sluice_ship_failures", "Shipments that PostgreSQL did not take"
         ).labels()
+        self.set_aside = self._tally(
+            "sluice_outcomes_set_aside", "Outcomes that the ledger refused, kept for a person"
+        ).labels()
         self.ship_lag = self._spread(
             "sluice_ship_lag_seconds", "Durable until posted", LAG_S
         ).labels()
