@@ -101,39 +101,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         shipper = Shipper(spool, book, gate, meter, telemetry)
         upstreams = Upstreams(dict(settings.service_urls))
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
-        keys = KeyStore(book, secrets["key_pepper"].encode(), settings.key_prefix)
-        identifier = Identifier(keys, Addresses(settings.trusted_proxies))
-        signer = Signer(secrets["internal_secret"])
-        unmetered = Unmetered(upstreams, signer, identifier, book)
-        readiness = Readiness(
-            stores(base.link, base.postgres), lambda: SpoolState(1, int(not meter.healthy))
-        )
-        desk = Desk(
-            DeskParts(
-                settings,
-                base.catalogue,
-                book,
-                base.shelf,
-                gate,
-                keys,
-                identifier,
-                readiness,
-                telemetry,
-            )
-        )
-        parts = Parts(
-            Router(base.catalogue, settings.domain),
-            identifier,
-            Measurer(HoldEstimator(), Tokenizer(), settings.body_deadline_ms),
-            Admitter(gate, book, meter, telemetry),
-            Forwarder(upstreams, signer),
-            Relay(meter, telemetry),
-            meter,
-            {**desk.doors(), **unmetered.doors()},
-            telemetry,
-        )
-        pipeline = Pipeline(parts)
-        server = make_server(pipeline.handle, pipeline.malformed, pipeline.failed, telemetry)
+        server, pipeline = _front_door(base, meter, upstreams, secrets)
         pulse = Pulse(gate, meter, spool, lambda: base.link.restarts, loop.time)
         tasks = _of_node(base, pulse, shipper)
         base.vitals.watch(spool)
@@ -145,6 +113,37 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
                 await ended(task)
             await _ship_the_rest(shipper)
             base.vitals.watch(None)
+
+
+def _front_door(
+    base: Ground, meter: Meter, upstreams: Upstreams, secrets: Mapping[str, str]
+) -> tuple[Server, Pipeline]:
+    """The request path on top of everything else."""
+    settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
+    keys = KeyStore(book, secrets["key_pepper"].encode(), settings.key_prefix)
+    identifier = Identifier(keys, Addresses(settings.trusted_proxies))
+    signer = Signer(secrets["internal_secret"])
+    unmetered = Unmetered(upstreams, signer, identifier, book)
+    readiness = Readiness(
+        stores(base.link, base.postgres), lambda: SpoolState(1, int(not meter.healthy))
+    )
+    catalogue, shelf = base.catalogue, base.shelf
+    desk = Desk(
+        DeskParts(settings, catalogue, book, shelf, gate, keys, identifier, readiness, telemetry)
+    )
+    parts = Parts(
+        Router(base.catalogue, settings.domain),
+        identifier,
+        Measurer(HoldEstimator(), Tokenizer(), settings.body_deadline_ms),
+        Admitter(gate, book, meter, telemetry),
+        Forwarder(upstreams, signer),
+        Relay(meter, telemetry),
+        meter,
+        {**desk.doors(), **unmetered.doors()},
+        telemetry,
+    )
+    pipeline = Pipeline(parts)
+    return make_server(pipeline.handle, pipeline.malformed, pipeline.failed, telemetry), pipeline
 
 
 async def _ship_the_rest(shipper: Shipper) -> None:

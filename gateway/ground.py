@@ -78,11 +78,8 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         )
         stack.push_async_callback(proving.close)
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
-        gate = Gate(
-            link,
-            shares=settings.workers,
-            on_degraded=lambda _: telemetry.degraded.labels("local_limits").inc(),
-        )
+        alone = telemetry.degraded.labels("local_limits")
+        gate = Gate(link, shares=settings.workers, on_degraded=lambda _: alone.inc())
         stack.push_async_callback(link.close)
         try:
             await link.open()
