@@ -1,0 +1,113 @@
+"""DELETE /v1/keys/me: at once, everywhere, for ever; and never by mistake."""
+
+import asyncio
+
+import pytest
+
+from tests.control.conftest import Open
+from tests.control.rig import Door, until
+
+
+async def test_a_revoked_key_is_admitted_nowhere_after_the_200(open_door: Open) -> None:
+    async with open_door() as here, open_door() as there:
+        minted = await here.mint()
+        key = minted["api_key"]
+        for door in (here, there):
+            await door.spend(key)
+        told = await here.ask("DELETE", "/v1/keys/me", bearer=key)
+        assert told.status == 200
+        assert told.json() == {"key_id": minted["key_id"], "status": "revoked"}
+        for door in (there, here):
+            assert (await door.spend(key, expected=401)).json()["reason"] == "AUTH_API_KEY_REVOKED"
+        for door in (here, there):
+            for path in ("/v1/keys/me", "/v1/keys/me/usage", "/v1/requests/x"):
+                told = await door.ask("GET", path, bearer=key)
+                assert told.status == 401
+                assert "revoked, which cannot be undone" in told.json()["detail"]
+            assert (await door.ask("DELETE", "/v1/keys/me", bearer=key)).status == 401
+            assert (await door.ask("GET", "/", host="r.localhost", bearer=key)).status == 401
+            dash = await door.ask("GET", "/api/v1/authorization", host="dash.localhost", bearer=key)
+            assert dash.status == 401
+
+
+async def test_a_revoked_key_stays_so_when_redis_forgets_everything(door: Door) -> None:
+    key = (await door.mint())["api_key"]
+    await door.spend(key)
+    assert (await door.ask("DELETE", "/v1/keys/me", bearer=key)).status == 200
+    await door.node.ground.link.call(None, "FLUSHALL")
+    assert (await door.spend(key, expected=401)).status == 401
+
+
+async def test_what_was_left_is_forfeited_and_the_books_agree(door: Door) -> None:
+    minted = await door.mint()
+    credit = {"tokens": 500, "bucket": "paid", "ref": "r1"}
+    await door.ops("POST", f"/admin/keys/{minted['key_id']}/credit", document=credit)
+    await door.spend(minted["api_key"])
+    await door.me(minted["api_key"])
+    assert (await door.ask("DELETE", "/v1/keys/me", bearer=minted["api_key"])).status == 200
+    shown = (await door.ops("GET", f"/admin/keys/{minted['key_id']}")).json()
+    assert shown["status"] == "revoked"
+    assert shown["balance"] == {"trial": 0, "paid": 0, "held": 0, "total": 0}
+    sums = await door.node.ground.shelf.account_sums()
+    assert sums["forfeit"] == 10_000_000 + 500 - 7
+    assert (await door.ops("GET", "/admin/reconcile")).json()["ok"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"transfer_to_api_key": "sluice_x"}, "transfer_to_api_key"),
+        ({"transfer_to_api_key": 7}, "transfer_to_api_key"),
+        ({"transfer_to_key": "sluice_x"}, "transfer_to_key"),
+    ],
+)
+async def test_a_body_that_is_not_understood_revokes_nothing(
+    door: Door, body: object, field: str
+) -> None:
+    key = (await door.mint())["api_key"]
+    told = await door.ask("DELETE", "/v1/keys/me", bearer=key, document=body)
+    assert told.status == 422
+    (detail,) = told.json()["detail"]
+    assert detail["loc"] == ["body", field]
+    assert "the key was not revoked" in detail["msg"]
+    assert (await door.me(key))["status"] == "active"
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"transfer_to_api_key": null}', b" \n"])
+async def test_an_empty_body_revokes(door: Door, body: bytes) -> None:
+    key = (await door.mint())["api_key"]
+    assert (await door.ask("DELETE", "/v1/keys/me", bearer=key, body=body)).status == 200
+
+
+async def test_revocation_during_a_flood_lets_nobody_in_afterwards(open_door: Open) -> None:
+    async with open_door() as here, open_door() as there:
+        key = (await here.mint())["api_key"]
+        after = False
+        late: list[int] = []
+
+        async def flood(door: Door) -> None:
+            while len(late) < 60:
+                begun_after = after
+                told = await door.ask("GET", "/https://a.example/", host="r.localhost", bearer=key)
+                if begun_after:
+                    late.append(told.status)
+
+        floods = [asyncio.create_task(flood(door)) for door in (here, there) for _ in range(3)]
+        await asyncio.sleep(0.15)
+        assert (await here.ask("DELETE", "/v1/keys/me", bearer=key)).status == 200
+        after = True
+        await asyncio.gather(*floods)
+        assert late
+        assert set(late) == {401}
+
+        async def nothing_held() -> bool:
+            return await here.node.ground.gate.holds(f"k:{await _id(here, key)}") == (0, 0)
+
+        await until(nothing_held)
+        assert (await here.ops("GET", "/admin/reconcile")).json()["ok"]
+
+
+async def _id(door: Door, key: str) -> int:
+    found = door.node.pipeline._parts.identifier._keys.known(key)
+    assert found is not None
+    return found
