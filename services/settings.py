@@ -6,6 +6,7 @@ It refuses to return with a mistake: all of them are reported at once, each with
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,6 +31,12 @@ READER_WORKER_BYTES: Final = 1536 * 1024 * 1024
 READER_EXTRACT_MS: Final = 20_000
 # 64k characters of four bytes each, escaped as JSON twelve bytes a pair: the largest honest body.
 SEGMENTER_BODY_BYTES: Final = 1024 * 1024
+# 1,024 inputs of 8,192 tokens are about 36 MB of English text; the catalogue's cap is the same.
+MODEL_BODY_BYTES: Final = 64 * 1024 * 1024
+# The published limit of one image.
+IMAGE_BYTES: Final = 8 * 1024 * 1024
+# Above what a camera takes; a picture of this size needs 200 MB once it is opened.
+IMAGE_PIXELS: Final = 50_000_000
 
 
 class SettingsError(Exception):
@@ -66,6 +73,12 @@ class Settings:
     reader_extract_ms: int
     reader_user_agent: str
     segmenter_body_bytes: int
+    data_dir: Path
+    models_file: Path | None
+    model_threads: int
+    model_body_bytes: int
+    image_bytes: int
+    image_pixels: int
 
 
 def from_environment() -> Settings:
@@ -100,6 +113,14 @@ def load(environment: Mapping[str, str]) -> Settings:
         segmenter_body_bytes=source.number(
             "SEGMENTER_BODY_BYTES", SEGMENTER_BODY_BYTES, 1024, 64 * 1024 * 1024
         ),
+        data_dir=Path(source.word("DATA_DIR", ".sluice")).absolute(),
+        models_file=source.path("MODELS_FILE"),
+        model_threads=source.number("MODEL_THREADS", os.cpu_count() or 1, 1, 256),
+        model_body_bytes=source.number(
+            "MODEL_BODY_BYTES", MODEL_BODY_BYTES, 64 * 1024, 1024 * 1024 * 1024
+        ),
+        image_bytes=source.number("IMAGE_BYTES", IMAGE_BYTES, 1024, 256 * 1024 * 1024),
+        image_pixels=source.number("IMAGE_PIXELS", IMAGE_PIXELS, 1024, 1_000_000_000),
     )
     if source.mistakes:
         raise SettingsError(source.mistakes)
@@ -137,6 +158,10 @@ class _Source:
 
     def word(self, name: str, default: str) -> str:
         return self._environment.get(PREFIX + name, "").strip() or default
+
+    def path(self, name: str) -> Path | None:
+        text = self.word(name, "")
+        return Path(text).absolute() if text else None
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         text = self.word(name, "")
