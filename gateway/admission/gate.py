@@ -213,6 +213,10 @@ class Gate:
         """This instance is alive for `ttl_ms` from now; whether Redis knew that before."""
         return await self._orphans.beat(instance, ttl_ms)
 
+    def declare_dead(self, instance: str) -> None:
+        """This instance will never settle again: its holds are orphans from now on."""
+        self._orphans.declare_dead(instance)
+
     async def orphans(self, dead_after_s: float = DEAD_AFTER_S) -> list[Hold]:
         """Holds past their deadline, or of an instance silent for `dead_after_s` under our eyes.
 

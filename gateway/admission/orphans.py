@@ -3,7 +3,7 @@
 1. Every instance beats: a key that lives a few seconds.
 2. A scan pages through the deadlines of all tags, in one round trip per server.
 3. An instance without a beat is dead only when that has been seen for `dead_after_s`: an emptied
-   Redis has no beats either, for a moment.
+   Redis has no beats either, for a moment. One that was declared dead is so at once.
 
 Refuses to release anything: the reaper decides, as only the ledger knows how a request ended.
 """
@@ -19,6 +19,7 @@ from gateway.units import US_PER_MS, US_PER_S
 
 # Looked at per tag and scan; the next scan goes on behind them.
 PAGE: Final = 200
+MAX_DECLARED: Final = 1_000
 DEAD_AFTER_S: Final = 5.0
 
 
@@ -38,6 +39,13 @@ class Orphans:
         self._clock_s = clock_s
         self._offsets: dict[str, int] = {}
         self._silent_since_s: dict[str, float] = {}
+        self._declared: dict[str, None] = {}
+
+    def declare_dead(self, instance: str) -> None:
+        """Somebody knows that this instance is dead: nobody need wait for its silence."""
+        self._declared[instance] = None
+        if len(self._declared) > MAX_DECLARED:
+            del self._declared[next(iter(self._declared))]
 
     async def beat(self, instance: str, ttl_ms: int) -> bool:
         """This instance is alive for `ttl_ms` from now; whether Redis knew that before."""
@@ -95,7 +103,7 @@ class Orphans:
             name
             for name, since_s in self._silent_since_s.items()
             if now_s - since_s >= dead_after_s
-        }
+        } | (instances & self._declared.keys())
 
     async def _records(self, named: list[tuple[str, str]]) -> list[Hold]:
         asked = []

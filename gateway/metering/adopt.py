@@ -35,6 +35,7 @@ class Adopter:
     def __init__(self, root: Path, book: Book, gate: Gate, telemetry: Telemetry) -> None:
         self._root = root
         self._book = book
+        self._gate = gate
         self._poster = Poster(book, gate, telemetry, root)
         self._telemetry = telemetry
         self._damaged: set[str] = set()
@@ -70,6 +71,7 @@ class Adopter:
             await self._poster.settle((), rows)
             self._telemetry.orphans.labels("undelivered").inc(len(owed))
         await self._book.beat_instance(instance, 1, (), stopped=True, drained=True)
+        self._gate.declare_dead(instance)
         await asyncio.to_thread(rmtree, directory)
         _LOG.warning("adopted the spool of %s: %d given back", instance, len(owed))
 

@@ -1,10 +1,11 @@
 """Asks for tests: short to write, each with a request id of its own; and a way past the memory."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.admission.ask import Ask, Decision, Hold, Settlement
+from gateway.admission.gate import Gate
 from gateway.admission.replies import decision
 from gateway.admission.scripts import Scripts, tag_of, tag_slots
 from gateway.ledger.rows import BalanceRow
@@ -15,6 +16,7 @@ from gateway.redis_link import RedisLink, Reply
 START_US = 1_800_000_000_000_000
 PLENTY = 10**9
 OPEN = Limits(PLENTY, None, PLENTY)
+MakeGate = Callable[[], Awaitable[tuple[Gate, RedisLink]]]
 
 
 def limits(rpm: int = PLENTY, tpm: int | None = None, concurrency: int = PLENTY) -> Limits:

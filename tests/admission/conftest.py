@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.admission.gate import Gate
 from gateway.embedded.redis_server import RedisServer
 from gateway.redis_link import RedisLink
-from tests.admission.asking import Direct, open_direct
+from tests.admission.asking import Direct, MakeGate, open_direct
 from tests.admission.nodes import NODES, Nodes, form_cluster
 
 
@@ -21,6 +22,23 @@ async def direct(redis_url: str) -> AsyncIterator[Direct]:
     found = await open_direct(redis_url)
     yield found
     await found.link.close()
+
+
+@pytest.fixture
+async def make_gate(redis_url: str) -> AsyncIterator[MakeGate]:
+    """Gates, each with a connection of its own."""
+    links: list[RedisLink] = []
+
+    async def make() -> tuple[Gate, RedisLink]:
+        link = RedisLink(redis_url)
+        gate = Gate(link)
+        await link.open()
+        links.append(link)
+        return gate, link
+
+    yield make
+    for link in links:
+        await link.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,35 +1,14 @@
-"""The gate: what it answers by itself, what rides along, and what is left when a caller goes."""
+"""The gate: what it answers by itself, and what is left when a caller goes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
-from gateway.admission.ask import Code, Decision, Hold
+from gateway.admission.ask import Code, Decision
 from gateway.admission.gate import Gate
 from gateway.errors import RedisUnavailable
 from gateway.redis_link import RedisLink
-from tests.admission.asking import Asker, hold_of, limits, row, settlement
-
-MakeGate = Callable[[], Awaitable[tuple[Gate, RedisLink]]]
-
-
-@pytest.fixture
-async def make_gate(redis_url: str) -> AsyncIterator[MakeGate]:
-    """Gates, each with a connection of its own."""
-    links: list[RedisLink] = []
-
-    async def make() -> tuple[Gate, RedisLink]:
-        link = RedisLink(redis_url)
-        gate = Gate(link)
-        await link.open()
-        links.append(link)
-        return gate, link
-
-    yield make
-    for link in links:
-        await link.close()
+from tests.admission.asking import Asker, MakeGate, limits, row, settlement
 
 
 async def test_a_warm_admit_is_one_command_in_one_round_trip(make_gate: MakeGate) -> None:
@@ -118,32 +97,6 @@ async def test_a_smaller_request_is_not_refused_for_a_larger_one(make_gate: Make
     await gate.admit(asker.ask(60))
     assert (await gate.admit(asker.ask(50))).code is Code.TPM
     assert (await gate.admit(asker.ask(40))).code is Code.ADMITTED
-
-
-async def test_a_correction_rides_with_the_next_ask(make_gate: MakeGate) -> None:
-    """Also past a remembered refusal, which it may have made untrue."""
-    gate, link = await make_gate()
-    asker = Asker("a:1", limits=limits(tpm=100))
-    first = asker.ask(100)
-    await gate.admit(first)
-    assert (await gate.admit(asker.ask(30))).code is Code.TPM
-    before = link.commands
-    gate.decided(settlement(first, 20))
-    assert link.commands == before
-    decision = await gate.admit(asker.ask(30))
-    assert (decision.code, decision.remaining_tokens) == (Code.ADMITTED, 50)
-    assert link.commands == before + 1
-    await gate.settle([settlement(first, 20)], ())
-    assert (await gate.admit(asker.ask(0))).remaining_tokens == 50
-
-
-async def test_correct_now_is_known_to_the_next_ask_on_any_node(make_gate: MakeGate) -> None:
-    (gate, _), (other, _) = await make_gate(), await make_gate()
-    asker = Asker("a:1", limits=limits(tpm=100))
-    ask = asker.ask(10)
-    await gate.admit(ask)
-    await gate.correct_now(settlement(ask, 100))
-    assert (await other.admit(asker.ask(1))).code is Code.TPM
 
 
 async def test_a_cancelled_caller_learns_the_decision(make_gate: MakeGate) -> None:
@@ -236,65 +189,6 @@ async def test_peek_tells_what_is_left_per_product_and_writes_nothing(
     assert (nobody.version, nobody.held_tokens) == (None, 0)
 
 
-async def test_orphans_are_holds_past_their_deadline_or_of_a_silent_instance(
-    make_gate: MakeGate,
-) -> None:
-    gate, _ = await make_gate()
-    far_ms = 4_000_000_000_000
-    late = Asker("a:1", instance="alive").ask(deadline_ms=1_000)
-    fine = Asker("a:2", instance="alive").ask(deadline_ms=far_ms)
-    lost = replace(Asker("a:3", instance="dead").ask(deadline_ms=far_ms), hold_tokens=9)
-    for ask in (late, fine, lost):
-        await gate.admit(ask)
-    await gate.beat("alive", 60_000)
-    # Nobody is dead at first sight: an emptied Redis has no beats for a moment.
-    assert [h.subject for h in await gate.orphans(0.05)] == ["a:1"]
-    await asyncio.sleep(0.06)
-    found = {h.subject: h for h in await gate.orphans(0.05)}
-    assert found["a:3"] == Hold(lost.request_id, "a:3", lost.product, 9, "dead", 1, far_ms)
-    assert set(found) == {"a:1", "a:3"}
-    await gate.settle([settlement(late), settlement(lost)], ())
-    assert await gate.orphans(0.05) == []
-
-
-async def test_a_beat_in_between_makes_an_instance_alive_again(make_gate: MakeGate) -> None:
-    gate, _ = await make_gate()
-    await gate.admit(Asker("a:1", instance="slow").ask(deadline_ms=4_000_000_000_000))
-    assert await gate.orphans(0.05) == []
-    await gate.beat("slow", 20)
-    assert await gate.orphans(0.05) == []
-    await asyncio.sleep(0.06)
-    assert await gate.orphans(0.05) == []
-
-
-async def test_all_orphans_of_a_tag_are_found_page_by_page(make_gate: MakeGate) -> None:
-    gate, _ = await make_gate()
-    asker = Asker("a:1")
-    asks = [asker.ask(deadline_ms=1_000 + n) for n in range(450)]
-    await asyncio.gather(*(gate.admit(ask) for ask in asks))
-    found: set[str] = set()
-    for _ in range(3):
-        found |= {hold.request_id for hold in await gate.orphans()}
-    assert found == {ask.request_id for ask in asks}
-
-
-async def test_a_reasserted_hold_counts_again_after_redis_was_emptied(
-    make_gate: MakeGate,
-) -> None:
-    gate, link = await make_gate()
-    await gate.put_balance(row(1, trial=100))
-    asker = Asker("k:1")
-    ask = asker.ask(0, 60)
-    await gate.admit(ask)
-    await link.call(None, "FLUSHALL")
-    assert await gate.reassert([hold_of(ask)]) == 1
-    assert await gate.reassert([hold_of(ask)]) == 0
-    await gate.put_balance(row(1, trial=100))
-    assert (await gate.admit(asker.ask(0, 60))).code is Code.BALANCE_TOO_LOW
-    await gate.settle([settlement(ask, 5)], ())
-    assert (await gate.admit(asker.ask(0, 60))).code is Code.ADMITTED
-
-
 async def test_requests_with_a_key_fail_while_redis_is_away(make_gate: MakeGate) -> None:
     gate, link = await make_gate()
     await link.close()
@@ -323,23 +217,3 @@ async def test_requests_without_a_key_get_this_process_share_while_redis_is_away
         Code.ADMITTED,
         Code.RPM,
     ]
-
-
-async def test_copies_read_back_equal_the_rows_they_were_made_of(make_gate: MakeGate) -> None:
-    """With null limits, limits that are not named, and a key without any; all of them in turn."""
-    gate, _ = await make_gate()
-    limits_of = [{}, {"reader": {"rpm": 7, "tpm": None}, "train": {}}, {"search": {"tpm": 0}}]
-    rows = [
-        row(n, n, trial=n * 10**9, paid=n, tier="premium", status="suspended", limits=own)
-        for n, own in enumerate(limits_of, start=1)
-    ]
-    await gate.settle((), rows)
-    await gate.admit(Asker("a:1").ask())
-    for _ in range(2):
-        assert sorted(await gate.copies(), key=lambda found: found.key_id) == rows
-
-
-async def test_clamped_copies_are_not_compared(make_gate: MakeGate) -> None:
-    gate, _ = await make_gate()
-    await gate.settle((), [row(1, trial=2**60), row(2)])
-    assert [found.key_id for found in await gate.copies()] == [2]
