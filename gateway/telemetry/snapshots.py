@@ -27,7 +27,7 @@ Values = dict[str, dict[str, Numbers]]
 ENDED: Final = "ended.json"
 _FOLDING: Final = "folding.lock"
 # A process that lives but has not written for this long is stopped, stuck or has a full disk.
-SILENT_S: Final = 5.0
+SILENT_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ async def gateway(settings: Settings, *, with_worker: bool = False) -> AsyncIter
 async def until(what: Any, *, within_s: float = 10.0) -> Any:
     """Ask again until the answer is true; that answer."""
     async with asyncio.timeout(within_s):
-        while not (found := await what()):
+        while True:
+            found = await what()
+            if found:
+                return found
             await asyncio.sleep(0.02)
-        return found

@@ -232,8 +232,16 @@ async def test_an_operator_mints_without_limit_and_with_an_owner(open_door: Open
         poor = await door.ops("POST", "/admin/keys", document={"trial_tokens": 0})
         assert poor.json()["balance"]["total"] == 0
         await door.spend(poor.json()["api_key"], expected=402)
-        for body in ({"trial_tokens": -1}, {"trial_tokens": "9"}, {"owner": 5}, {"name": "x"}, []):
-            assert (await door.ops("POST", "/admin/keys", document=body)).status == 400
+        bad: list[object] = [
+            {"trial_tokens": -1},
+            {"trial_tokens": "9"},
+            {"owner": 5},
+            {"name": "x"},
+            [],
+        ]
+        for body in bad:
+            told = await door.ops("POST", "/admin/keys", document=body)
+            assert told.status == 400
 
 
 async def test_a_suspended_key_is_let_in_nowhere_until_it_is_active(open_door: Open) -> None:

@@ -1,4 +1,4 @@
-"""What a client can get wrong at the control API: always the right 4xx with a sentence, never a 5xx."""
+"""What a client can get wrong at the control API: the right 4xx with a sentence, never a 5xx."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Keys are nowhere at rest: not in the database, Redis, spool, metrics, logs of us or of a server."""
+"""Keys are nowhere at rest: not in the database, Redis, spool, metrics, nor in any log."""
 
 import asyncio
 import logging
@@ -79,7 +79,7 @@ async def _redis_of(server: RedisServer) -> bytes:
         assert isinstance(keys, list)
         reads = {"hash": ("HGETALL",), "zset": ("ZRANGE",), "string": ("GET",)}
         found = [str(keys)]
-        for key in keys:
+        for key in map(str, keys):
             kind = str(await redis_command(reader, writer, "TYPE", key))
             words = (*reads[kind], key, *(("0", "-1") if kind == "zset" else ()))
             found.append(str(await redis_command(reader, writer, *words)))
