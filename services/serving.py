@@ -119,12 +119,12 @@ def main(name: str, build: Callable[[Settings], web.Application]) -> None:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         listen = parse_listen(arguments.listen)
-        settings = from_environment()
+        app = build(from_environment())
     except (ValueError, SettingsError) as fault:
         mistakes = fault.mistakes if isinstance(fault, SettingsError) else (str(fault),)
         sys.stderr.write("".join(f"services.{name}: {mistake}\n" for mistake in mistakes))
         raise SystemExit(EXIT_SETTINGS) from None
-    asyncio.run(serve(build(settings), listen))
+    asyncio.run(serve(app, listen))
 
 
 async def serve(app: web.Application, listen: Listen) -> None:

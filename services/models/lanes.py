@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import TypeVar, TypeVarTuple
 
 import numpy as np
 
@@ -16,6 +17,16 @@ from services.models.windows import Floats
 
 # Gives, for every piece, the vectors of its spans, or its one pooled vector as a single row.
 Compute = Callable[[Sequence[Piece]], list[Floats]]
+
+Given = TypeVarTuple("Given")
+Result = TypeVar("Result")
+
+
+async def in_thread(
+    threads: Executor, work: Callable[[*Given], Result], *arguments: *Given
+) -> Result:
+    """What `work` gives, from a thread of the pool."""
+    return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
 
 
 class Run(Job):

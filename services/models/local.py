@@ -4,7 +4,6 @@ It refuses what the graphs cannot do: pictures without a vision graph, vectors o
 where a graph gives only whole texts.
 """
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from services.models.batches import Job, Piece
 from services.models.faults import InputTooLong, ModelUnavailable, NotOffered
-from services.models.lanes import Lanes
+from services.models.lanes import Lanes, in_thread
 from services.models.registry import Local
 from services.models.session import Session
 from services.models.tokens import SHORT_CHARACTERS, Ids, Tokens
@@ -30,7 +29,7 @@ UNIT_CHARACTERS: Final = 131_072
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """Vectors of the windows of several texts, normalised; `owners` are the texts' numbers."""
+    """Vectors of the windows of several texts, not normalised; `owners` are the texts' numbers."""
 
     vectors: Floats
     owners: list[int]
@@ -41,7 +40,7 @@ class Passages:
 class LocalText:
     """Texts to vectors. Loads its graph in the constructor, which blocks for a tenth of a second.
 
-    `tokenizing` and `lanes_pool` are shared with other models.
+    `tokenizing` and `running` are thread pools that are shared with other models.
     """
 
     def __init__(
@@ -145,11 +144,10 @@ class LocalText:
         room = self._entry.max_tokens - self._tokens.specials
         if sum(map(len, texts)) <= SHORT_CHARACTERS:
             return self._counted(texts, 0, room, truncate)
-        loop = asyncio.get_running_loop()
         found: list[Ids] = []
         while len(found) < len(texts):
             unit = _unit(texts, len(found))
-            found += await loop.run_in_executor(
+            found += await in_thread(
                 self._tokenizing, self._counted, unit, len(found), room, truncate
             )
         return found

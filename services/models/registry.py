@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from services.models.faults import UnknownModel
 from services.models.tables import Table
+from services.settings import SettingsError
 
 BUILT_IN: Final = Path(__file__).with_name("registry.toml")
 MAX_TOKENS: Final = 8_192
@@ -21,12 +22,8 @@ REMOTE_DEADLINE_MS: Final = 30_000
 Pooling = Literal["mean", "first"]
 
 
-class RegistryError(Exception):
+class RegistryError(SettingsError):
     """The registry has mistakes."""
-
-    def __init__(self, mistakes: tuple[str, ...]) -> None:
-        super().__init__("; ".join(mistakes))
-        self.mistakes = mistakes
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,14 @@ def overlapping(tokens: int, window: int) -> list[tuple[int, int, int, int]]:
 
 
 def pooled(vectors: Floats, owners: Sequence[int], weights: Sequence[int], count: int) -> Floats:
-    """Weighted mean of the vectors of each owner, normalised; owners without any are zero."""
+    """Weighted mean of the vectors of each owner; those without any have zeros."""
     sums = np.zeros((count, vectors.shape[1]), np.float32)
     shares = np.asarray(weights, np.float32)[:, None]
+    totals = np.zeros((count, 1), np.float32)
     np.add.at(sums, np.asarray(owners, np.intp), vectors * shares)
-    return normalised(sums)
+    np.add.at(totals, np.asarray(owners, np.intp), shares)
+    found: Floats = sums / np.maximum(totals, np.float32(1))
+    return found
 
 
 def normalised(vectors: Floats) -> Floats:
