@@ -38,6 +38,7 @@ class Embeddings:
 
     async def _work(self, fields: Fields) -> door.Answer:
         ask = read(fields, self._engine.dimension)
+        self._engine.check_pictures(ask.items, ask.model)
         items = await self._pictures.opened(ask.items)
         found = await self._engine.embed(
             items, model=ask.model, truncate=ask.truncate, late_chunking=ask.late_chunking

@@ -87,6 +87,17 @@ class Engine:
         """Width of the model's vectors. Raises UnknownModel, ModelUnavailable."""
         return self._model(self.resolve(model)).text.dimension
 
+    def check_pictures(self, items: Sequence[object], model: str | None) -> None:
+        """Raises NoPictures for the first item that is no text, if the model only reads texts.
+
+        To be asked before pictures are fetched for nothing.
+        """
+        name = self.resolve(model)
+        if self._model(name).vision is None:
+            for index, item in enumerate(items):
+                if not isinstance(item, str):
+                    raise NoPictures(index, name)
+
     async def embed(
         self,
         texts: Sequence[str | Picture],
@@ -121,12 +132,12 @@ class Engine:
     async def _mixed(
         self, name: str, found: _Deployed, items: Sequence[str | Picture], truncate: bool
     ) -> Embedded:
+        self.check_pictures(items, name)
         vectors = np.zeros((len(items), found.text.dimension), np.float32)
         tokens = [0] * len(items)
         for index, item in enumerate(items):
             if isinstance(item, Picture):
-                if found.vision is None:
-                    raise NoPictures(index, name)
+                assert found.vision is not None
                 vectors[index] = (await found.vision.embed(index, item))[0]
                 tokens[index] = found.vision.tokens(item)
         places = [index for index, item in enumerate(items) if isinstance(item, str)]

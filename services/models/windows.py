@@ -55,7 +55,7 @@ def pooled(vectors: Floats, owners: Sequence[int], weights: Sequence[int], count
     totals = np.zeros((count, 1), np.float32)
     np.add.at(sums, np.asarray(owners, np.intp), vectors * shares)
     np.add.at(totals, np.asarray(owners, np.intp), shares)
-    found: Floats = sums / np.maximum(totals, np.float32(1))
+    found: Floats = np.divide(sums, np.maximum(totals, np.float32(1)), dtype=np.float32)
     return found
 
 
