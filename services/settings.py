@@ -73,6 +73,7 @@ class Settings:
     reader_extract_ms: int
     reader_user_agent: str
     segmenter_body_bytes: int
+    database_url: str | None
     data_dir: Path
     models_file: Path | None
     model_threads: int
@@ -113,6 +114,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         segmenter_body_bytes=source.number(
             "SEGMENTER_BODY_BYTES", SEGMENTER_BODY_BYTES, 1024, 64 * 1024 * 1024
         ),
+        database_url=source.word("DATABASE_URL", "") or None,
         data_dir=Path(source.word("DATA_DIR", ".sluice")).absolute(),
         models_file=source.path("MODELS_FILE"),
         model_threads=source.number("MODEL_THREADS", os.cpu_count() or 1, 1, 256),
