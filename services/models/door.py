@@ -20,6 +20,7 @@ from services.models.faults import ModelFault, Refused, RemoteFailed
 # Larger bodies are parsed in a thread: orjson reads about 500 KB in a millisecond.
 SMALL_BODY_BYTES: Final = 256 * 1024
 UNAVAILABLE: Final = 503
+RETRY_AFTER_S: Final = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,10 @@ def refusal_of(fault: ModelFault) -> Refusal:
 
 def refuse(request: web.Request, refusal: Refusal, allow: str | None = None) -> web.Response:
     """The refusal in the envelope, void."""
-    return api_refusals.answer(refusal, request.headers.get(wire.REQUEST_ID, ""), allow)
+    response = api_refusals.answer(refusal, request.headers.get(wire.REQUEST_ID, ""), allow)
+    if refusal.status == UNAVAILABLE:
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    return response
 
 
 def envelope(request: web.Request, status: int, message: str) -> web.Response:
