@@ -11,8 +11,13 @@ from gateway.embedded.child import ChildSpec
 from gateway.embedded.supervisor import Process
 from gateway.settings import PREFIX, Settings
 
-# Services that exist; the other products answer 503 until their service does.
-SERVICES = ("reader", "segmenter")
+# Which process stands behind which services; a product whose service is in none answers 503.
+# The api. services share one process, so that the model is loaded once.
+PROCESSES: Mapping[str, tuple[str, ...]] = {
+    "reader": ("reader",),
+    "segmenter": ("segmenter",),
+    "api": ("embeddings", "rerank", "classifier"),
+}
 # Beyond the time that a worker takes to drain: its spool flushed, its connections closed.
 _MARGIN_S = 5.0
 # What gateway.postgres opens at most per process; a test compares.
@@ -25,6 +30,22 @@ _ROOM = 10
 def connections_wanted(workers: int) -> int:
     """How many connections to PostgreSQL all processes together may open, with room for people."""
     return (workers + _OTHER_POOLS) * _POOL + _ROOM
+
+
+def wanted(settings: Settings) -> list[str]:
+    """The service processes to start: those with a service that is not run elsewhere."""
+    elsewhere = settings.service_urls
+    return [name for name, behind in PROCESSES.items() if not set(behind) <= set(elsewhere)]
+
+
+def addresses(settings: Settings, sockets: Mapping[str, Path]) -> dict[str, str]:
+    """The settings that tell the gateway where each service is that we start."""
+    return {
+        f"SERVICE_{service.upper()}_URL": f"unix:{socket}"
+        for name, socket in sockets.items()
+        for service in PROCESSES[name]
+        if service not in settings.service_urls
+    }
 
 
 def services(settings: Settings, sockets: Mapping[str, Path]) -> list[Process]:

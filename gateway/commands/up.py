@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import shutil
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +134,10 @@ async def _start(settings: Settings, supervisor: Supervisor, stack: AsyncExitSta
     base = await stack.enter_async_context(app.ground(plan.settings, "operations"))
     await stack.enter_async_context(operations(app.ops_parts(base)))
     await supervisor.add(household.worker(plan.settings))
+    # The door opens last: whoever sees /health answer may call every product.
+    await _until(plan, supervisor, _services_listen)
     await supervisor.add(*household.gateways(plan.settings))
-    await _until_ready(plan, supervisor)
+    await _until(plan, supervisor, _healthy)
     await _welcome(plan)
 
 
@@ -151,8 +153,7 @@ def _plan(settings: Settings) -> _Plan:
     run = folder / "run"
     sockets = {
         name: socket_folder(run, f"{name}.sock") / f"{name}.sock"
-        for name in household.SERVICES
-        if name not in settings.service_urls
+        for name in household.wanted(settings)
     }
     for stale in sockets.values():
         # What a killed service left would look like one that is ready.
@@ -175,7 +176,7 @@ def _plan(settings: Settings) -> _Plan:
         "INTERNAL_SECRET": settings.internal_secret
         or keep_secret(folder, "internal-secret", "SLUICE_INTERNAL_SECRET"),
         "READER_ALLOW": ",".join(filter(None, (allowed, demo.origin))),
-        **{f"SERVICE_{name.upper()}_URL": f"unix:{path}" for name, path in sockets.items()},
+        **household.addresses(settings, sockets),
     }
     children = load_settings(household.environment(settings, overrides))
     return _Plan(children, postgres, redis, sockets, demo)
@@ -187,17 +188,19 @@ async def _together(*starts: Coroutine[object, object, None]) -> None:
             raise outcome
 
 
-async def _until_ready(plan: _Plan, supervisor: Supervisor) -> None:
-    settings = plan.settings
+async def _until(
+    plan: _Plan, supervisor: Supervisor, ready: Callable[[_Plan], Coroutine[object, object, bool]]
+) -> None:
     try:
         async with asyncio.timeout(_READY_S):
-            for socket in plan.sockets.values():
-                while not socket.exists():
-                    await _pause(supervisor)
-            while not await _healthy(settings):
+            while not await ready(plan):
                 await _pause(supervisor)
     except TimeoutError:
-        raise ServerDied(f"/health does not answer 200 after {_READY_S:.0f} s") from None
+        raise ServerDied(f"not everything is ready after {_READY_S:.0f} s") from None
+
+
+async def _services_listen(plan: _Plan) -> bool:
+    return all(socket.exists() for socket in plan.sockets.values())
 
 
 async def _pause(supervisor: Supervisor) -> None:
@@ -206,7 +209,8 @@ async def _pause(supervisor: Supervisor) -> None:
     await asyncio.sleep(_POLL_S)
 
 
-async def _healthy(settings: Settings) -> bool:
+async def _healthy(plan: _Plan) -> bool:
+    settings = plan.settings
     try:
         reply = await ask(ports.reachable(settings.bind), settings.port, "GET", "/health")
     except OSError:
