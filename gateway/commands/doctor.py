@@ -13,7 +13,7 @@ from gateway.commands.finding import Finding, fine, wrong
 from gateway.commands.terminal import say
 from gateway.errors import ConfigurationFault
 from gateway.products.builtin import load_catalogue
-from gateway.settings import PREFIX, SERVICES, Settings, knobs, load_settings
+from gateway.settings import PREFIX, Settings, knobs, load_settings
 
 HELP = "check this machine and external servers; say in one line each what is wrong"
 
@@ -63,9 +63,4 @@ def _catalogue(settings: Settings) -> Finding:
 
 def _settings_lines() -> Iterable[str]:
     for knob in knobs():
-        default = "none" if knob.default in (None, ()) else knob.default
-        yield f"{PREFIX}{knob.name:<22} {default!s:<12} {knob.text}"
-    for service in SERVICES:
-        name = f"SERVICE_{service.upper()}_URL"
-        yield f"{PREFIX}{name:<22} {'none':<12} where {service} is served"
-    yield f"{PREFIX}{'CONFIG':<22} {'none':<12} a TOML file with settings; the environment wins"
+        yield f"{PREFIX}{knob.name:<22} {knob.default_text:<24} {knob.text}"
