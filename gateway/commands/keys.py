@@ -1,17 +1,19 @@
 """`sluice keys` and `sluice reconcile`: the admin API from the command line of the same machine.
 
 Refuses to touch the database itself: a change that went around the operations listener would
-reach Redis later than the answer says.
+reach Redis later than the answer says. Refuses to revoke: that is the owner's.
 """
 
 import argparse
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
+from gateway.commands.keys_shown import table_of_keys, words_of_key
 from gateway.commands.ports import reachable
 from gateway.commands.small_http import ask
 from gateway.commands.terminal import complain, say
@@ -22,91 +24,154 @@ HELP = "mint, find, show, credit, limit and suspend keys of a running gateway"
 HELP_RECONCILE = "prove that nothing is lost: run every check of the books"
 _PROOF_S = 600.0
 _ANSWER_S = 30.0
+_EXAMPLES = """\
+examples:
+  sluice keys mint --owner "Ada Lovelace"
+  sluice keys find ada
+  sluice keys credit key_3rXk0000abc 5000000 invoice-2026-117
+  sluice keys limits key_3rXk0000abc embeddings --rpm 10 --tpm 2000
+  sluice keys limits key_3rXk0000abc --reset
+  sluice keys show key_3rXk0000abc --json
+
+Talks to the operations listener at SLUICE_OPS_BIND and SLUICE_OPS_PORT with SLUICE_ADMIN_TOKEN
+(or the token in the file admin-token of SLUICE_DATA_DIR). A key is shown once, when it is minted.
+Only its owner can revoke it: DELETE /v1/keys/me.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call: of the front door if `public`, else of the operations listener."""
+    """One call of the operations listener."""
 
     method: str
     path: str
     document: object = None
-    public: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One more word: what to do."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EXAMPLES
     choose = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    choose.add_parser("mint", help="a fresh trial key; it is shown this once")
-    find = choose.add_parser("find", help="keys by id, owner or last characters")
-    find.add_argument("query")
-    show = choose.add_parser("show", help="one key: balance, tier, status, limits")
-    credit = choose.add_parser("credit", help="add tokens, once per reference")
-    status = choose.add_parser("status", help="suspend a key, or make it active again")
-    limits = choose.add_parser("limits", help="limits of this key alone")
-    for action in (show, credit, status, limits):
-        action.add_argument("key_id", metavar="KEY_ID")
-    credit.add_argument("tokens", type=int)
+
+    def action(name: str, text: str, *, of_one_key: bool = True) -> argparse.ArgumentParser:
+        made = choose.add_parser(name, help=text, description=f"{text}.")
+        if of_one_key:
+            made.add_argument("key_id", metavar="KEY_ID", help="such as key_3rXk0000abc")
+        made.add_argument("--json", action="store_true", help="print the answer as JSON")
+        return made
+
+    mint = action("mint", "a fresh key, not limited per address", of_one_key=False)
+    mint.add_argument("--owner", default="", help="whose it is, to find it by")
+    mint.add_argument("--trial-tokens", type=int, metavar="N", help="instead of the usual grant")
+    find = action("find", "keys by id, owner or last characters", of_one_key=False)
+    find.add_argument("query", help="an id, the beginning of an owner, or 4 last characters")
+    action("show", "one key: balance, tier, status, limits")
+    credit = action("credit", "add tokens, once per reference; paid ones make it premium")
+    credit.add_argument("tokens", type=int, help="how many")
     credit.add_argument("ref", help="your reference; the same one again changes nothing")
     credit.add_argument("--bucket", choices=("paid", "trial"), default="paid")
-    status.add_argument("status", choices=("active", "suspended"))
-    limits.add_argument("limits", help='such as {"embeddings": {"rpm": 10}}; null resets all')
+    _add_limits(action("limits", "limits of this key alone, in force at once"))
+    action("suspend", "let it in nowhere until it is active again")
+    action("activate", "let it in again")
+    owner = action("owner", "note whose it is, to find it by")
+    owner.add_argument("owner", help='"" for nobody\'s')
+
+
+def _add_limits(limits: argparse.ArgumentParser) -> None:
+    limits.add_argument(
+        "product", nargs="?", help="such as embeddings; what is not named below is its tier's"
+    )
+    for name, text in (
+        ("rpm", "requests in any 60 s"),
+        ("tpm", "tokens in any 60 s"),
+        ("concurrency", "requests at once"),
+    ):
+        limits.add_argument(f"--{name}", type=int, metavar="N", help=text)
+    limits.add_argument(
+        "--reset", action="store_true", help="back to the tier's, for the product or for all"
+    )
 
 
 def execute(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print the answer as JSON; 0 if it is a success, else 1."""
-    status, document = asyncio.run(_send(settings, _call(arguments), _ANSWER_S))
-    return _told(status, document)
+    """Print the answer; 0 if it is a success, else 1."""
+    call = _call(arguments)
+    status, document = asyncio.run(_send(settings, call, _ANSWER_S))
+    if status >= 300:
+        return _refused(status, document)
+    if arguments.json:
+        say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    elif arguments.action == "find":
+        say(table_of_keys(document["items"]))
+    else:
+        say(words_of_key(document))
+    if status == 202:
+        complain(document["note"])
+    return 0
 
 
-def no_arguments(_: argparse.ArgumentParser) -> None:
-    """`reconcile` has none."""
+def no_arguments(parser: argparse.ArgumentParser) -> None:
+    """`reconcile` has no more than this."""
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
-def execute_reconcile(settings: Settings, _: argparse.Namespace) -> int:
+def execute_reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
     """One line per check; 0 if no check found a difference, else 1."""
     status, document = asyncio.run(_send(settings, _Call("GET", "/admin/reconcile"), _PROOF_S))
     if status != 200:
-        return _told(status, document)
+        return _refused(status, document)
+    if arguments.json:
+        say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        return 0 if document["ok"] else 1
     for check in document["checks"]:
         found = check["differences"]
         say(f"{'WRONG' if found else 'ok   '}  {check['name']}: {found} differences")
+    if "note" in document:
+        say(f"WRONG  {document['note']}")
     return 0 if document["ok"] else 1
 
 
 def _call(arguments: argparse.Namespace) -> _Call:
     if arguments.action == "mint":
-        return _Call("POST", "/v1/keys", public=True)
+        wanted = {"owner": arguments.owner, "trial_tokens": arguments.trial_tokens}
+        return _Call("POST", "/admin/keys", wanted)
     if arguments.action == "find":
         return _Call("GET", f"/admin/keys?query={quote(arguments.query, safe='')}")
     path = f"/admin/keys/{quote(arguments.key_id, safe='')}"
-    if arguments.action == "show":
-        return _Call("GET", path)
-    if arguments.action == "status":
-        return _Call("PUT", f"{path}/status", {"status": arguments.status})
-    if arguments.action == "limits":
-        return _Call("PUT", f"{path}/limits", _json(arguments.limits))
-    given = {"tokens": arguments.tokens, "bucket": arguments.bucket, "ref": arguments.ref}
-    return _Call("POST", f"{path}/credit", given)
+    calls: dict[str, Callable[[], _Call]] = {
+        "show": lambda: _Call("GET", path),
+        "credit": lambda: _Call(
+            "POST",
+            f"{path}/credit",
+            {"tokens": arguments.tokens, "bucket": arguments.bucket, "ref": arguments.ref},
+        ),
+        "limits": lambda: _Call("PUT", f"{path}/limits", _limits(arguments)),
+        "suspend": lambda: _Call("PUT", f"{path}/status", {"status": "suspended"}),
+        "activate": lambda: _Call("PUT", f"{path}/status", {"status": "active"}),
+        "owner": lambda: _Call("PUT", f"{path}/owner", {"owner": arguments.owner}),
+    }
+    return calls[arguments.action]()
 
 
-def _json(text: str) -> object:
-    try:
-        return orjson.loads(text)
-    except ValueError as error:
-        raise ConfigurationFault([f"the limits are no JSON: {error}"]) from error
+def _limits(arguments: argparse.Namespace) -> object:
+    named = {
+        name: getattr(arguments, name)
+        for name in ("rpm", "tpm", "concurrency")
+        if getattr(arguments, name) is not None
+    }
+    if arguments.reset == bool(named):
+        raise ConfigurationFault(["either --reset, or at least one of --rpm, --tpm, --concurrency"])
+    if arguments.product is None:
+        if named:
+            raise ConfigurationFault(["name the product that these limits are for"])
+        return None
+    return {arguments.product: named or None}
 
 
 async def _send(settings: Settings, call: _Call, deadline_s: float) -> tuple[int, Any]:
-    bind, port = settings.ops_bind, settings.ops_port
-    headers = {}
-    if call.public:
-        bind, port = settings.bind, settings.port
-    else:
-        headers["Authorization"] = f"Bearer {_admin_token(settings)}"
-    host = reachable(bind)
-    bare = call.public or call.method == "GET"
-    body = b"" if bare else orjson.dumps(call.document)
+    host, port = reachable(settings.ops_bind), settings.ops_port
+    headers = {"Authorization": f"Bearer {_admin_token(settings)}"}
+    body = b"" if call.method == "GET" else orjson.dumps(call.document)
     try:
         reply = await ask(
             host, port, call.method, call.path, headers=headers, body=body, deadline_s=deadline_s
@@ -128,10 +193,7 @@ def _admin_token(settings: Settings) -> str:
         raise ConfigurationFault([text]) from error
 
 
-def _told(status: int, document: Any) -> int:
-    if status < 300:
-        say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
-        return 0
+def _refused(status: int, document: Any) -> int:
     detail = document.get("detail") if isinstance(document, dict) else None
     complain(f"{status}: {detail or orjson.dumps(document).decode()}")
     return 1

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gateway.__main__ import main
 from tests.commands.sluice import Up, up
 from tests.embedded.processes import ROOT
 
@@ -58,24 +59,97 @@ def house() -> Iterator[House]:
 
 
 def test_a_minted_key_is_found_credited_limited_and_suspended(house: House) -> None:
-    minted = house.answer("keys", "mint")
+    minted = house.answer("keys", "mint", "--owner", "Ada L", "--json")
     assert minted["balance"]["total"] == 10_000_000
-    key_id = minted["key_id"]
-    assert house.answer("keys", "find", minted["api_key"][-4:])["items"][0]["key_id"] == key_id
+    key_id, last = minted["key_id"], minted["api_key"][-4:]
+    for query in (last, key_id, "ada"):
+        (found,) = house.answer("keys", "find", query, "--json")["items"]
+        assert found["key_id"] == key_id
     for _ in range(2):
-        credited = house.answer("keys", "credit", key_id, "500", "order-1")
+        credited = house.answer("keys", "credit", key_id, "500", "order-1", "--json")
         assert credited["balance"]["paid"] == 500
     assert credited["tier"] == "premium"
-    house.answer("keys", "limits", key_id, '{"embeddings": {"rpm": 7}}')
-    assert house.answer("keys", "status", key_id, "suspended")["status"] == "suspended"
-    assert house.answer("keys", "show", key_id)["status"] == "suspended"
+    house.answer("keys", "limits", key_id, "embeddings", "--rpm", "7", "--tpm", "0", "--json")
+    assert house.answer("keys", "suspend", key_id, "--json")["status"] == "suspended"
+    shown = house.answer("keys", "show", key_id, "--json")
+    assert shown["status"] == "suspended"
+    assert shown["limits"] == {"embeddings": {"rpm": 7, "tpm": 0}}
+    assert house.answer("keys", "activate", key_id, "--json")["status"] == "active"
+    reset = house.answer("keys", "limits", key_id, "embeddings", "--reset", "--json")
+    assert reset["limits"] == {}
+    assert house.answer("keys", "owner", key_id, "Bob", "--json")["owner"] == "Bob"
+
+
+def test_people_read_lines_and_a_table(house: House) -> None:
+    code, text = house.sluice("keys", "mint", "--owner", "Grace H", "--trial-tokens", "1500")
+    assert code == 0
+    told = {line[:16].strip(): line[17:] for line in text.splitlines()}
+    key, note = told["key"].split("   ")
+    assert key.startswith("sluice_")
+    assert note == "(shown this once)"
+    assert (told["owner"], told["tier"], told["trial"]) == ("Grace H", "key", "1,500")
+    house.sluice("keys", "limits", told["id"], "rerank", "--concurrency", "1200")
+    code, text = house.sluice("keys", "show", told["id"])
+    told = {line[:16].strip(): line[17:] for line in text.splitlines()}
+    assert told["last characters"] == key[-4:]
+    assert told["own limits"] == "rerank: concurrency 1,200"
+    assert (told["held"], told["total"], told["open requests"]) == ("0", "1,500", "0")
+    code, text = house.sluice("keys", "find", "grace")
+    head, row = text.splitlines()
+    assert head.startswith("KEY ID")
+    assert head.endswith("TIER  STATUS  TRIAL  PAID  CREATED           OWNER")
+    assert row.split()[:5] == [told["id"], key[-4:], "key", "active", "1,500"]
+    assert row.endswith("Grace H")
+    assert house.sluice("keys", "find", "nobody at all") == (0, "no key is found\n")
+
+
+def test_operators_are_not_limited_per_address(house: House) -> None:
+    # One more than KEYS_PER_ADDRESS; `up` itself minted one.
+    for _ in range(5):
+        assert house.sluice("keys", "mint")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["limits", "key_x", "--rpm", "1"], "name the product"),
+        (["limits", "key_x", "embeddings"], "either --reset, or at least one of"),
+        (["limits", "key_x", "embeddings", "--reset", "--rpm", "1"], "either --reset, or at"),
+    ],
+)
+def test_limits_that_say_nothing_are_not_sent(house: House, words: list[str], told: str) -> None:
+    code, text = house.sluice("keys", *words)
+    assert code == 2
+    assert told in text
+
+
+def test_help_shows_examples_for_every_action(capsys: pytest.CaptureFixture[str]) -> None:
+    def helped(*words: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["keys", *words, "--help"])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    text = helped()
+    for word in ("mint", "find", "show", "credit", "limits", "suspend", "activate", "owner"):
+        assert f"    {word}" in text
+        assert "--json" in helped(word)
+    assert "sluice keys credit key_" in text
+    assert "revoke it: DELETE /v1/keys/me" in text
 
 
 def test_a_refusal_is_one_line_and_exit_code_1(house: House) -> None:
-    code, text = house.sluice("keys", "show", "key_nobody")
-    assert code == 1
-    assert text.startswith("sluice: 4")
-    assert len(text.splitlines()) == 1
+    for words, status in (
+        (("show", "key_nobody"), 400),
+        (("show", "key_00000000001"), 404),
+        (("credit", "key_00000000001", "0", "r"), 400),
+        (("limits", "key_00000000001", "gold", "--rpm", "1"), 400),
+        (("mint", "--trial-tokens", "-1"), 400),
+    ):
+        code, text = house.sluice("keys", *words)
+        assert code == 1
+        assert text.startswith(f"sluice: {status}: ")
+        assert len(text.splitlines()) == 1
 
 
 def test_reconcile_prints_every_check_and_finds_nothing(house: House) -> None:
