@@ -46,6 +46,10 @@ class Connection(web_protocol.RequestHandler, Writable):
         """Handle requests until the connection ends; replaces aiohttp's loop."""
         server = self._server_of_ours
         peer = _peer_address(self.peername)
+        if self.transport is not None:
+            # Drained then means that the kernel has it all, which no kill of ours can take back:
+            # a last byte that waits in our own buffer is not delivered, and so not charged.
+            self.transport.set_write_buffer_limits(high=0)
         server.telemetry.open_connections.inc()
         try:
             while not self._force_close:
