@@ -119,7 +119,11 @@ def _fold(folder: Path, dead: list[str], counts: Values) -> None:
 @contextmanager
 def _folding(folder: Path) -> Iterator[bool]:
     """Whether nobody else folds now; who comes second only reads."""
-    fd = os.open(folder / _FOLDING, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fd = os.open(folder / _FOLDING, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        yield False
+        return
     try:
         yield _try_lock(fd)
     finally:

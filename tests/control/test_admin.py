@@ -1,6 +1,7 @@
 """The admin API: money once, limits at once on every node, and words for every mistake."""
 
 import asyncio
+import hmac
 from typing import Any
 
 import pytest
@@ -271,3 +272,19 @@ async def test_unknown_paths_methods_and_bodies_are_told_in_json(door: Door) -> 
     told = await door.ops("POST", f"/admin/keys/{NOBODY}/credit", body=b" " * 70_000)
     assert told.status == 413
     assert (await door.ops("GET", "/admin/\udcff\udcfe")).status in (400, 404)
+
+
+async def test_token_is_compared_as_digests_of_one_length_in_constant_time(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def spy(given: bytes, right: bytes) -> bool:
+        compared.append((len(given), len(right)))
+        return honest(given, right)
+
+    honest = hmac.compare_digest
+    monkeypatch.setattr("gateway.control.ops.hmac.compare_digest", spy)
+    for token in ("x", TOKEN[:-1], TOKEN, "y" * 5_000):
+        await door.ops("GET", "/admin/keys?query=zzzz", token=token)
+    assert compared == [(32, 32)] * 4
