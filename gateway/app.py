@@ -24,7 +24,8 @@ from gateway.edge.identify import Identifier
 from gateway.edge.measure import Measurer
 from gateway.edge.pipeline import Parts, Pipeline
 from gateway.edge.relay import Relay
-from gateway.edge.server import Server, make_server
+from gateway.edge.room import BodyRoom
+from gateway.edge.server import Bounds, Server, make_server
 from gateway.edge.unmetered import Unmetered
 from gateway.edge.upstream import Upstreams
 from gateway.errors import PostgresUnavailable, RedisUnavailable
@@ -134,16 +135,17 @@ def _front_door(
     parts = Parts(
         Router(base.catalogue, settings.domain),
         identifier,
-        Measurer(HoldEstimator(), Tokenizer(), settings.body_deadline_ms),
+        Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), settings.body_deadline_ms),
         Admitter(gate, book, meter, telemetry),
-        Forwarder(upstreams, signer),
+        Forwarder(upstreams, signer, settings.body_deadline_ms),
         Relay(meter, telemetry),
         meter,
         {**desk.doors(), **unmetered.doors()},
         telemetry,
     )
     pipeline = Pipeline(parts)
-    return make_server(pipeline.handle, pipeline.malformed, pipeline.failed, telemetry), pipeline
+    bounds = Bounds(settings.header_deadline_ms, settings.max_connections)
+    return make_server(pipeline, telemetry, bounds), pipeline
 
 
 async def _ship_the_rest(shipper: Shipper) -> None:

@@ -64,6 +64,10 @@ class Admitter:
         decision = await self._decide(ask, passage)
         if decision.code is Code.BALANCE_NOT_LOADED:
             decision = await self._load_and_decide(subject, ask, passage)
+        asked = measured
+        if decision.code is Code.BALANCE_TOO_LOW and measured.is_open:
+            measured = measured.within(decision.remaining_balance)
+            decision = await self._decide_for_less(subject, measured, passage, decision)
         product = measured.product
         self._telemetry.admission(product.name, decision.code.name)
         if decision.code > _HELD:
@@ -71,10 +75,14 @@ class Admitter:
             limits = (
                 b"" if decision.code < Code.BALANCE_TOO_LOW else lines_of(product.family, decision)
             )
-            return Refused(_refusal(subject, measured, decision), limits)
+            return Refused(_refusal(subject, asked, decision), limits)
         self._meter.opened(passage)
-        if decision.limit_tokens is None:
+        limit_tokens = decision.limit_tokens
+        if limit_tokens is None:
             passage.held_tpm = None
+        elif limit_tokens < measured.hold_tokens:
+            # The window took no more than its limit.
+            passage.held_tpm = limit_tokens
         return Admitted(passage, measured, lines_of(product.family, decision))
 
     async def _load_and_decide(self, subject: Subject, ask: Ask, passage: Passage) -> Decision:
@@ -88,8 +96,19 @@ class Admitter:
             raise
         return await self._decide(ask, passage)
 
+    async def _decide_for_less(
+        self, subject: Subject, measured: Measured, passage: Passage, refused: Decision
+    ) -> Decision:
+        """Ask again with all that is left, for a body that may end before it."""
+        if measured.most_bytes <= len(measured.prefix):
+            return refused
+        passage.held_tokens = passage.held_tpm = measured.hold_tokens
+        return await self._decide(self._ask(subject, measured, passage), passage)
+
     async def _decide(self, ask: Ask, passage: Passage) -> Decision:
         future = self._gate.admit(ask)
+        # What is over before anything was written to Redis cannot have left a hold there.
+        sent = not future.done()
         try:
             return await future
         except asyncio.CancelledError:
@@ -100,7 +119,10 @@ class Admitter:
                 self._meter.numbers.give_back(passage.admission_no)
             raise
         except RedisUnavailable:
-            self._unknown(passage, Verdict(Outcome.GATEWAY_FAILED, 503))
+            if not sent:
+                self._meter.numbers.give_back(passage.admission_no)
+            else:
+                self._unknown(passage, Verdict(Outcome.GATEWAY_FAILED, 503))
             raise
 
     def _unknown(self, passage: Passage, verdict: Verdict) -> None:
@@ -151,6 +173,8 @@ def _refusal(subject: Subject, measured: Measured, decision: Decision) -> Proble
     """The sentence for each code that refuses."""
     name, wait_ms = measured.product.name, decision.retry_after_ms
     limit, left = decision.limit_requests, decision.remaining_requests
+    if decision.code is Code.BALANCE_NOT_LOADED:
+        return refusals.degraded()  # it was loaded a moment ago: Redis forgets at once
     if decision.code is Code.REVOKED:
         return refusals.revoked()
     if decision.code is Code.SUSPENDED:

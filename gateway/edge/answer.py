@@ -1,13 +1,14 @@
 """The answer of an internal service, parsed from bytes: head, framing, body with back-pressure.
 
-Refuses leniency: both lengths, a bad chunk size, a header without a colon, or an end before the
-stated length is a broken answer (`AnswerBroken`), never a shorter one.
+Refuses leniency: both lengths, a bad chunk size, a header without a colon, a bare line feed in the
+head, or an end before the stated length is a broken answer (`AnswerBroken`), never a shorter one.
 
 This is the client half of the hot path and therefore written by hand: a small answer that arrives
 in one piece costs one parse and no task switch beyond the wake-up of the waiter.
 """
 
 import asyncio
+import re
 from collections import deque
 from typing import Final
 
@@ -21,6 +22,7 @@ _HIGH_WATER_BYTES: Final = 256 * KIB
 _NO_BODY: Final = frozenset((204, 304))
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 _UNTIL_CLOSE: Final = -1
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: |$)")
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -98,6 +100,11 @@ class Answer:
         """Body bytes that have arrived and were not taken yet."""
         return self._size
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the service waits for us to take what it has sent."""
+        return self._paused
+
     async def read(self) -> bytes:
         """The next bytes; b"" at the end; raises ServiceFault if it breaks off."""
         while not self._parts and not self.ended:
@@ -161,11 +168,14 @@ class Answer:
         self._end(data)
         return rest
 
-    def connection_ended(self) -> None:
-        """The service closed: the end of a body without a length, else a broken answer."""
+    def connection_ended(self, *, in_order: bool) -> None:
+        """The service closed: the end of a body without a length, else a broken answer.
+
+        `in_order` False: the connection was reset, which ends no body.
+        """
         if self.ended:
             return
-        if self._remaining == _UNTIL_CLOSE and not self._chunked:
+        if in_order and self._remaining == _UNTIL_CLOSE and not self._chunked:
             self._end()
         else:
             self.fail(AnswerBroken("the answer broke off before its end"))
@@ -175,6 +185,11 @@ class Answer:
         if not self.ended and self._failure is None:
             self._failure = failure
             self._wake()
+
+    def spoil(self, failure: Fault) -> None:
+        """It seemed to be whole and is not: fail although it has ended."""
+        self.ended = False
+        self.fail(failure)
 
     def _add(self, data: bytes) -> None:
         if data:
@@ -271,8 +286,11 @@ def parse_fields(lines: list[bytes]) -> Headers:
 def parse_head(head: bytes, flow: asyncio.ReadTransport) -> Answer:
     """The answer whose head (without its final blank line) this is; framing decided."""
     lines = head.split(b"\r\n")
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or 0 in head:
+        # What one reader takes for the end of a line and another does not is how lines are forged.
+        raise AnswerBroken("a bare line end or a zero byte in the head")
     status_line = lines[0]
-    if not status_line.startswith(b"HTTP/1.") or not status_line[9:12].isdigit():
+    if _STATUS_LINE.match(status_line) is None:
         raise AnswerBroken("no HTTP/1.1 status line")
     del lines[0]
     answer = Answer(int(status_line[9:12]), parse_fields(lines), flow)

@@ -28,9 +28,12 @@ class Writable:
 
     transport: asyncio.Transport | None
 
-    async def drained(self) -> None:
-        """Return when the transport takes more; raises ConnectionResetError when it is gone."""
-        raise AssertionError("implemented by the connection")
+    async def drained(self, until_s: float | None) -> None:
+        """Return when the transport takes more; raises ConnectionResetError when it is gone.
+
+        A client that takes nothing until `until_s` (loop time), or for long, is taken for gone.
+        """
+        raise AssertionError(f"implemented by the connection, until {until_s}")
 
 
 def status_line(status: int) -> bytes:
@@ -41,7 +44,9 @@ def status_line(status: int) -> bytes:
 class Exchange:
     """What came (`method`, `target`, `headers`, body) and how the answer goes out.
 
-    `target` is the request target as sent. `keep_alive` may only be turned off.
+    `target` is the request target as sent. `keep_alive` may only be turned off. `until_s` is the
+    loop time by which a streamed answer must have been taken. `room_bytes` is what the body has of
+    the room for bodies.
     """
 
     __slots__ = (
@@ -55,9 +60,11 @@ class Exchange:
         "keep_alive",
         "method",
         "peer",
+        "room_bytes",
         "sent_bytes",
         "started",
         "target",
+        "until_s",
     )
 
     def __init__(
@@ -77,6 +84,8 @@ class Exchange:
         self.content_length = int(length) if length is not None else None
         self.started = False
         self.sent_bytes = 0
+        self.room_bytes = 0
+        self.until_s: float | None = None
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -100,10 +109,18 @@ class Exchange:
             return b""
         if self.content_length is not None and self.content_length > most_bytes:
             return self._unread(body_too_large(most_bytes))
+        if self._payload.is_eof() and not self._body_read and self._payload.exception() is None:
+            # It came along with the head: the usual case, without a timer and a switch of tasks.
+            self._body_read = True
+            whole = self._payload.read_nowait()
+            return whole if len(whole) <= most_bytes else self._unread(body_too_large(most_bytes))
+        return await self._gathered(most_bytes, deadline_ms)
+
+    async def _gathered(self, most_bytes: int, deadline_ms: int) -> bytes | Problem:
         parts: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(deadline_ms / 1_000):
+            async with asyncio.timeout(deadline_ms / MS_PER_S):
                 while chunk := await self.next_chunk():
                     size += len(chunk)
                     if size > most_bytes:
@@ -111,43 +128,50 @@ class Exchange:
                     parts.append(chunk)
         except TimeoutError:
             return self._unread(body_timeout(deadline_ms // MS_PER_S))
-        except BodyBrokenError:
-            return self._unread(body_incomplete())
+        except BodyBrokenError as broken:
+            return self._unread(broken.problem)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def next_chunk(self) -> bytes:
         """The next bytes of the body, b"" at its end; raises BodyBrokenError if malformed."""
         if not self._body_read:
             self._body_read = True
-            if self.headers.get("Expect", "").lower() == "100-continue":
+            if self._expects and not self._payload.is_eof():
                 self._write(_CONTINUE)
         try:
             return await self._payload.readany()
         except (ValueError, RuntimeError, OSError) as error:
-            raise BodyBrokenError from error
+            raise BodyBrokenError(body_incomplete()) from error
+
+    @property
+    def _expects(self) -> bool:
+        """Whether the client waits for a word before it sends its body."""
+        if self._message.version < (1, 1):
+            return False
+        return self.headers.get("Expect", "").lower() == "100-continue"
 
     def _unread(self, problem: Problem) -> Problem:
         # The rest of the body would be taken for the next request.
         self.keep_alive = False
         return problem
 
-    def finish_unread(self) -> bool:
-        """Whether the body has been read to its end, so that another request can follow."""
-        return self._payload.is_eof()
-
     async def send(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer at once; `headers` are complete lines without the framing ones."""
-        self.started = True
-        self.sent_bytes += len(body)
         framing = b"\r\n" if status in _NO_BODY else b"content-length: %d\r\n\r\n" % len(body)
         if self.method == "HEAD":
             body = b""
         self._write(b"".join((status_line(status), headers, self._closing(), framing, body)))
-        await self._connection.drained()
-
-    async def start(self, status: int, headers: bytes, length: int | None) -> None:
-        """Begin a streamed answer: of a known length, else in chunks (HTTP/1.0: until close)."""
         self.started = True
+        self.sent_bytes += len(body)
+        await self._connection.drained(self.until_s)
+
+    async def start(
+        self, status: int, headers: bytes, length: int | None, trailer: bytes = b""
+    ) -> None:
+        """Begin a streamed answer: of a known length, else in chunks (HTTP/1.0: until close).
+
+        `trailer` is the line that announces trailers, for where there can be some.
+        """
         if length is not None:
             framing = b"content-length: %d\r\n\r\n" % length
         elif self._message.version < (1, 1):
@@ -155,28 +179,30 @@ class Exchange:
             framing = b"\r\n"
         else:
             self._chunked = True
-            framing = b"transfer-encoding: chunked\r\n\r\n"
+            framing = trailer + b"transfer-encoding: chunked\r\n\r\n"
         self._write(b"".join((status_line(status), headers, self._closing(), framing)))
-        await self._connection.drained()
+        self.started = True
+        await self._connection.drained(self.until_s)
 
     async def write(self, data: bytes) -> None:
         """Stream some body bytes."""
+        if not data:
+            return
+        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self.sent_bytes += len(data)
-        if self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._write(data)
-        await self._connection.drained()
+        await self._connection.drained(self.until_s)
 
     async def finish(self, last: bytes = b"", trailers: bytes = b"") -> None:
         """The last bytes of a streamed answer and its end; `trailers` only where chunks are."""
-        self.sent_bytes += len(last)
+        size, end = len(last), last
         if self._chunked:
-            if last:
-                last = b"%x\r\n%b\r\n" % (len(last), last)
-            last = b"%b0\r\n%b\r\n" % (last, trailers)
-        if last:
-            self._write(last)
-            await self._connection.drained()
+            if size:
+                end = b"%x\r\n%b\r\n" % (size, last)
+            end = b"%b0\r\n%b\r\n" % (end, trailers)
+        if end:
+            self._write(end)
+            self.sent_bytes += size
+            await self._connection.drained(self.until_s)
 
     def break_off(self) -> None:
         """Cut the connection so that the client sees that the answer is not whole."""
@@ -186,16 +212,23 @@ class Exchange:
             transport.abort()
 
     def _closing(self) -> bytes:
+        if not self._body_read and self.has_body and not self._payload.is_eof() and self._expects:
+            # Nobody can tell whether the body still comes.
+            self.keep_alive = False
         if self.keep_alive:
             return b"" if self._message.version >= (1, 1) else b"connection: keep-alive\r\n"
         return b"connection: close\r\n"
 
     def _write(self, data: bytes) -> None:
         transport = self._connection.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone away")
         transport.write(data)
 
 
 class BodyBrokenError(Exception):
-    """The request's body is malformed or ended early."""
+    """The request's body cannot be had as it was announced; `problem` says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem

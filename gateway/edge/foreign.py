@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.edge import refusals
 from gateway.errors import Problem
 from gateway.products.product import Family
 
@@ -16,6 +17,8 @@ _MANDATORY: Final = {
     Family.DEEPSEARCH: "error",
 }
 _LONGEST_SENTENCE: Final = 500
+# The service does not believe that we are the gateway: nothing that a client could mend.
+NOT_LET_IN: Final = (401, 407)
 
 
 def is_envelope(body: bytes, family: Family) -> bool:
@@ -27,6 +30,8 @@ def is_envelope(body: bytes, family: Family) -> bool:
 def refused_by_service(product: str, status: int, body: bytes) -> Problem:
     """The service's 4xx in our words, with its own sentence where one can be found."""
     said = _sentence(_document(body))
+    if status == 429:
+        return refusals.service_busy(product, (said or "")[:_LONGEST_SENTENCE])
     text = said or f"{product} refused the request with status {status}"
     return Problem("SERVICE_REFUSED", status, f"{text[:_LONGEST_SENTENCE]}")
 

@@ -16,6 +16,8 @@ STREAMED: Final = "streamed"
 # Larger bodies are forwarded as they come; their digest cannot be in the head.
 MAX_SIGNED_BYTES: Final = 1024 * 1024
 
+_USUAL_CONNECTION: Final = (b"keep-alive", b"close")
+
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
@@ -40,14 +42,34 @@ class Signer:
 
 
 def allowed_lines(product: Product, raw_headers: RawHeaders) -> bytes:
-    """The client's headers that the product's service may see; an empty one is an absent one."""
+    """The client's headers that the product's service may see; an empty one is an absent one.
+
+    What the client's Connection header names is for this connection only, whatever the list says.
+    """
     names, prefixes = product.header_names, product.header_prefixes
     lines = []
     for name, value in raw_headers:
         lower = name.decode("latin-1").lower()
+        if lower == "connection" and value.lower() not in _USUAL_CONNECTION:
+            return _without_declared(product, raw_headers)
         if value and (lower in names or lower.startswith(prefixes)):
             lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join(lines)
+
+
+def _without_declared(product: Product, raw_headers: RawHeaders) -> bytes:
+    declared = {
+        each.strip().lower()
+        for name, value in raw_headers
+        if name.lower() == b"connection"
+        for each in value.split(b",")
+    }
+    kept = [
+        (name, value)
+        for name, value in raw_headers
+        if name.lower() not in declared and name.lower() != b"connection"
+    ]
+    return allowed_lines(product, tuple(kept))
 
 
 def request_head(

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from gateway.edge.admitting import Admitted
 from gateway.edge.answer import Answer
-from gateway.edge.exchange import BodyBrokenError, Exchange
+from gateway.edge.connection import Connection
+from gateway.edge.exchange import Exchange
 from gateway.edge.forward import Signer, allowed_lines, request_head
-from gateway.edge.upstream import Connection, Upstream, Upstreams
+from gateway.edge.upload import Upload
+from gateway.edge.upstream import Upstream, Upstreams
 from gateway.errors import StaleConnection
 from gateway.products.product import Product
 
@@ -32,9 +34,10 @@ class Forwarded:
 class Forwarder:
     """Sends requests to services; None of them is retried once it may have been begun."""
 
-    def __init__(self, upstreams: Upstreams, signer: Signer) -> None:
+    def __init__(self, upstreams: Upstreams, signer: Signer, body_deadline_ms: int) -> None:
         self._upstreams = upstreams
         self._signer = signer
+        self._body_deadline_ms = body_deadline_ms
 
     def deployed(self, product: Product) -> bool:
         """Whether a service stands behind the product."""
@@ -47,11 +50,10 @@ class Forwarder:
         """
         upstream = self._upstreams.get(admitted.measured.product.service)
         assert upstream is not None, "checked before admission"
-        head = self._head(exchange, admitted, upstream)
-        if admitted.measured.body is None:
+        head, body = self._head(exchange, admitted, upstream), admitted.measured.body
+        if body is None:
             return await self._stream(exchange, admitted, upstream, head)
-        request = _joined(head, admitted.measured.body)
-        product = admitted.measured.product
+        request, product = head + body if body else head, admitted.measured.product
         try:
             return await _send(await upstream.connection(), request, product)
         except StaleConnection:
@@ -82,24 +84,10 @@ class Forwarder:
     async def _stream(
         self, exchange: Exchange, admitted: Admitted, upstream: Upstream, head: bytes
     ) -> Forwarded:
-        measured = admitted.measured
-        product = measured.product
-        chunked = exchange.content_length is None
         connection = await upstream.connection(fresh=True)
-        answer = connection.begin(head, product.deadline_ms, product.deadline_ms)
+        upload = Upload(exchange, admitted.measured, connection, self._body_deadline_ms)
         try:
-            size, piece = 0, measured.prefix or await exchange.next_chunk()
-            while piece:
-                size += len(piece)
-                if size > product.max_request_bytes:
-                    raise BodyBrokenError
-                framed = b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
-                if not await connection.write(framed):
-                    break
-                piece = await exchange.next_chunk()
-            if chunked and not piece:
-                await connection.write(b"0\r\n\r\n")
-            return Forwarded(await answer, connection)
+            return Forwarded(await upload.send(head), connection)
         except BaseException:
             connection.close()
             raise
@@ -113,7 +101,3 @@ async def _send(connection: Connection, request: bytes, product: Product) -> For
         # Also when the client leaves: the service sees the close and can stop its work.
         connection.close()
         raise
-
-
-def _joined(head: bytes, body: bytes) -> bytes:
-    return head + body if body else head

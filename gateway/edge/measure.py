@@ -2,34 +2,40 @@
 
 Refuses to parse: a body is only scanned, and only where its fields decide something. Bodies up to
 1 MiB are kept, so that they can be signed whole and sent again; larger ones are streamed, unless
-their fields decide.
+their fields decide. Where the body's length is the hold and the client does not tell it, more is
+kept before the most that such a body may have is held for it.
 """
 
 import asyncio
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from gateway.edge import refusals
 from gateway.edge.body_scan import NOTHING_SCANNED, BodyScan, Scanned
-from gateway.edge.exchange import BodyBrokenError, Exchange
+from gateway.edge.exchange import Exchange
 from gateway.edge.forward import MAX_SIGNED_BYTES
 from gateway.edge.hosts import Route
+from gateway.edge.room import FREE_BYTES, BodyRoom
 from gateway.errors import Problem
 from gateway.products.counting import own_count
 from gateway.products.estimator import HoldEstimator
 from gateway.products.holds import hold_tokens, wanted_fields
 from gateway.products.product import Holding, Product
 from gateway.tokenizer import Tokenizer
-from gateway.units import MS_PER_S
+from gateway.units import MIB
 
 _IDENTITY: Final = ("", "identity")
+# Of a body of unknown length. Text of a million tokens has some 4 MB: whatever is longer needs a
+# balance for the longest body that is taken, until it has ended.
+MAX_GATHERED_BYTES: Final = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A request whose product and hold are known.
 
-    `body` None: it is streamed, beginning with `prefix`. `hold_tokens` is an upper bound.
+    `body` None: it is streamed, beginning with `prefix`, and cut at `most_bytes`. `hold_tokens` is
+    an upper bound; `is_open`: it is one only because the body ends somewhere.
     """
 
     product: Product
@@ -40,6 +46,12 @@ class Measured:
     body_bytes: int
     tokenizer: Tokenizer
     learned: HoldEstimator
+    most_bytes: int
+    is_open: bool = False
+
+    def within(self, tokens: int) -> Self:
+        """The same request with no more held than there is: its body may be no longer."""
+        return replace(self, hold_tokens=tokens, most_bytes=min(tokens, self.most_bytes))
 
     def observe(self, tokens: int) -> None:
         """Learn what such a request cost, where holds are learned."""
@@ -56,10 +68,13 @@ class Measured:
 class Measurer:
     """Measures requests; `learned` estimates what cannot be bounded."""
 
-    def __init__(self, learned: HoldEstimator, tokenizer: Tokenizer, body_deadline_ms: int) -> None:
+    def __init__(
+        self, learned: HoldEstimator, tokenizer: Tokenizer, room: BodyRoom, body_deadline_ms: int
+    ) -> None:
         self._learned = learned
         self._tokenizer = tokenizer
         self._body_deadline_ms = body_deadline_ms
+        self.room = room
 
     async def measure(self, exchange: Exchange, route: Route) -> Measured | Problem:
         """The measured request, or why it cannot be one; reads at most what it must."""
@@ -71,7 +86,7 @@ class Measurer:
         body: bytes | None = b""
         prefix = b""
         if exchange.has_body:
-            read = await self._read(exchange, most, whole=bool(wanted))
+            read = await self._read(exchange, most, wanted, candidates[0])
             if isinstance(read, Problem):
                 return read
             body, prefix = read
@@ -84,6 +99,8 @@ class Measurer:
         product = candidates[0] if len(candidates) == 1 else _decided(candidates, scanned)
         if product is None:
             return refusals.classify_undecided()
+        if body and len(body) > product.max_request_bytes:
+            return refusals.body_too_large(product.max_request_bytes)
         return self._held(exchange, route, product, body, prefix, scanned)
 
     def _held(
@@ -95,49 +112,61 @@ class Measurer:
         prefix: bytes,
         scanned: Scanned,
     ) -> Measured | Problem:
-        size = exchange.content_length or product.max_request_bytes if body is None else len(body)
-        held = hold_tokens(
-            product, size, scanned.fields, exchange.headers, route.upstream_path, self._learned
-        )
+        is_open = False
+        if body is not None:
+            size = len(body)
+        elif exchange.content_length is not None:
+            size = exchange.content_length
+        else:
+            is_open = product.holding is Holding.BODY
+            size = product.max_request_bytes if is_open else len(prefix)
+        path, most_bytes = route.upstream_path, product.max_request_bytes
+        held = hold_tokens(product, size, scanned.fields, exchange.headers, path, self._learned)
         if isinstance(held, Problem):
             return held
-        path, tokenizer = route.upstream_path, self._tokenizer
-        return Measured(product, path, body, prefix, held, size, tokenizer, self._learned)
+        return Measured(
+            product,
+            path,
+            body,
+            prefix,
+            held,
+            size,
+            self._tokenizer,
+            self._learned,
+            most_bytes,
+            is_open,
+        )
 
     async def _read(
-        self, exchange: Exchange, most: int, *, whole: bool
+        self, exchange: Exchange, most: int, wanted: frozenset[str], product: Product
     ) -> tuple[bytes | None, bytes] | Problem:
         """The body, or None and what was read of one that is to be streamed."""
         length = exchange.content_length
-        if length is not None and length > most:
+        if length is None:
+            keep = MAX_GATHERED_BYTES if product.holding is Holding.BODY else MAX_SIGNED_BYTES
+            keep = most if wanted else min(keep, most)
+            return await self._gather(exchange, keep, most)
+        if length > most:
             exchange.keep_alive = False
             return refusals.body_too_large(most)
-        if whole:
-            body = await exchange.body(most, self._body_deadline_ms)
-            return body if isinstance(body, Problem) else (body, b"")
-        if length is not None:
-            if length > MAX_SIGNED_BYTES:
-                return None, b""
-            body = await exchange.body(length, self._body_deadline_ms)
-            return body if isinstance(body, Problem) else (body, b"")
-        return await self._read_chunks(exchange)
+        if length > MAX_SIGNED_BYTES and not wanted:
+            return None, b""
+        if length > FREE_BYTES:
+            return await self._gather(exchange, length, most)
+        body = await exchange.body(length, self._body_deadline_ms)
+        return body if isinstance(body, Problem) else (body, b"")
 
-    async def _read_chunks(self, exchange: Exchange) -> tuple[bytes | None, bytes] | Problem:
-        """A body of unknown length: whole if it is small, else as far as it came."""
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._body_deadline_ms / MS_PER_S):
-                while size <= MAX_SIGNED_BYTES:
-                    piece = await exchange.next_chunk()
-                    if not piece:
-                        return b"".join(parts), b""
-                    parts.append(piece)
-                    size += len(piece)
-        except (TimeoutError, BodyBrokenError):
+    async def _gather(
+        self, exchange: Exchange, keep: int, most: int
+    ) -> tuple[bytes | None, bytes] | Problem:
+        found = await self.room.gather(exchange, keep, self._body_deadline_ms)
+        if isinstance(found, Problem):
+            return found
+        body, is_whole = found
+        if len(body) > most:
             exchange.keep_alive = False
-            return refusals.body_incomplete()
-        return None, b"".join(parts)
+            return refusals.body_too_large(most)
+        return (body, b"") if is_whole else (None, body)
 
 
 def _wanted(candidates: tuple[Product, ...]) -> frozenset[str]:

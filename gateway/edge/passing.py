@@ -3,10 +3,10 @@
 Refuses hop-by-hop fields, internal ones, and whatever would let a service speak for the gateway.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from gateway.edge.answer import Headers
-from gateway.edge.usage import dropped_by
 
 _DROPPED: Final = frozenset(
     (
@@ -22,6 +22,7 @@ _DROPPED: Final = frozenset(
         b"content-length",
         b"server",
         b"set-cookie",
+        b"www-authenticate",
         b"alt-svc",
         b"strict-transport-security",
         b"retry-after",
@@ -39,7 +40,7 @@ _DROPPED_PREFIXES: Final = (b"x-ratelimit-", b"x-sluice-", b"access-control-")
 def service_lines(fields: Headers) -> bytes:
     """The service's header lines that a client may see."""
     lines = []
-    declared = frozenset(dropped_by(fields))
+    declared = frozenset(_declared(fields))
     for name, value in fields:
         if name in _DROPPED or name in declared or name.startswith(_DROPPED_PREFIXES):
             continue
@@ -47,9 +48,22 @@ def service_lines(fields: Headers) -> bytes:
     return b"".join(lines)
 
 
+def _declared(fields: Headers) -> Iterator[bytes]:
+    """The header names that a Connection header of the service declares hop-by-hop."""
+    for name, value in fields:
+        if name == b"connection":
+            yield from (part.strip().lower() for part in value.split(b","))
+
+
 def usage_lines(tokens: int, rule: str) -> bytes:
     """What was charged, and by which rule."""
     return b"x-usage-tokens: %d\r\nx-usage-rule: %b\r\n" % (tokens, rule.encode("ascii"))
+
+
+def retry_line(given: bytes | None) -> bytes:
+    """The service's own Retry-After if it is in seconds, else one second."""
+    seconds = int(given) if given is not None and given.isdigit() and len(given) < 6 else 1
+    return b"retry-after: %d\r\n" % max(1, seconds)
 
 
 def cors_lines(origin: str | None) -> bytes:

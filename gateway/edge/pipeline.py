@@ -18,15 +18,17 @@ from typing import Final
 
 from gateway.edge import refusals
 from gateway.edge.admitting import Admitted, Admitter, Refused
+from gateway.edge.crossing import Crossing
 from gateway.edge.doors import Kind
 from gateway.edge.exchange import BodyBrokenError, Exchange
 from gateway.edge.forwarder import Forwarder
 from gateway.edge.hosts import Route, Router
 from gateway.edge.identify import Identifier
+from gateway.edge.malformed import Malformed
 from gateway.edge.measure import Measurer
 from gateway.edge.passing import cors_lines
 from gateway.edge.problems import render
-from gateway.edge.relay import Crossing, Relay
+from gateway.edge.relay import Relay
 from gateway.edge.request_ids import new_request_id
 from gateway.errors import (
     AnswerBroken,
@@ -38,7 +40,7 @@ from gateway.errors import (
     ServiceUnreachable,
     SpoolUnavailable,
 )
-from gateway.metering.meter import Meter, Passage, Verdict
+from gateway.metering.meter import Meter, Verdict
 from gateway.metering.outcomes import Outcome
 from gateway.products.product import Family, Product
 from gateway.telemetry import Telemetry
@@ -92,22 +94,33 @@ class Pipeline:
         request_id = new_request_id()
         host = exchange.headers.get("Host", "")
         route = self._parts.router.route(host, exchange.method, exchange.target)
+        if not host.isascii():
+            route = refusals.malformed_http("the Host header must be a name or an address")
         if isinstance(route, Problem):
             family = self._parts.router.family(host, exchange.target)
             await refuse(exchange, route, family, request_id)
         elif route.kind is Kind.PRODUCT:
-            await self._product(exchange, route, request_id)
+            try:
+                await self._product(exchange, route, request_id)
+            finally:
+                if exchange.room_bytes:
+                    self._parts.measurer.room.give_back(exchange)
         else:
             await self._other(exchange, route, request_id)
 
-    async def malformed(self, exchange: Exchange, why: str) -> None:
+    async def malformed(self, exchange: Exchange, what: Malformed) -> None:
         """Answer bytes that are no HTTP request."""
-        problem = refusals.malformed_http(why)
-        await refuse(exchange, problem, Family.API, new_request_id())
+        family = self._parts.router.family(what.host, what.target)
+        await refuse(exchange, what.problem, family, new_request_id())
 
     async def failed(self, exchange: Exchange) -> None:
         """Answer after a bug of ours; what was admitted has been recorded already."""
-        await refuse(exchange, refusals.internal_error(), Family.API, new_request_id())
+        family = self._parts.router.family(exchange.headers.get("Host", ""), exchange.target)
+        await refuse(exchange, refusals.internal_error(), family, new_request_id(), _FREE)
+
+    async def overloaded(self, exchange: Exchange) -> None:
+        """Answer a client for whom there is no place, before it has said anything."""
+        await refuse(exchange, refusals.overloaded(), Family.API, new_request_id())
 
     async def _other(self, exchange: Exchange, route: Route, request_id: str) -> None:
         try:
@@ -128,10 +141,13 @@ class Pipeline:
             await refuse(exchange, problem, route.family, request_id, admitted.lines + _FREE)
             return
         passage = admitted.passage
+        lines = b"x-request-id: %b\r\n" % passage.request_id.encode("ascii")
+        lines += admitted.lines + cors_lines(exchange.headers.get("Origin"))
+        crossing = Crossing(exchange, passage, admitted.measured, lines)
         try:
-            await self._cross(exchange, admitted)
+            await self._cross(admitted, crossing)
         finally:
-            self._finish(exchange, passage)
+            self._finish(crossing)
 
     async def _admit(
         self, exchange: Exchange, route: Route, request_id: str, started_s: float
@@ -153,23 +169,20 @@ class Pipeline:
             return Refused(refusals.not_deployed(product.name))
         return await parts.admitter.admit(subject, measured, request_id, started_s)
 
-    async def _cross(self, exchange: Exchange, admitted: Admitted) -> None:
+    async def _cross(self, admitted: Admitted, crossing: Crossing) -> None:
         """Steps 5 and 6; a failure of the service is told, recorded, and costs nothing."""
-        parts, measured = self._parts, admitted.measured
-        product, passage = measured.product, admitted.passage
-        lines = b"x-request-id: %b\r\n" % passage.request_id.encode("ascii")
-        lines += admitted.lines + cors_lines(exchange.headers.get("Origin"))
+        parts, exchange, passage = self._parts, crossing.exchange, crossing.passage
+        product = crossing.measured.product
         try:
             answer = await parts.forwarder.forward(exchange, admitted)
-            crossing = Crossing(exchange, passage, product, lines, measured)
             try:
                 problem = await parts.relay.relay(crossing, answer.answer)
             finally:
                 answer.release()
         except Fault as fault:
             problem = _told(fault, product)
-        except BodyBrokenError:
-            problem = None if exchange.gone else refusals.body_incomplete()
+        except BodyBrokenError as broken:
+            problem = broken.problem
             exchange.keep_alive = False
         if problem is None:
             return
@@ -182,24 +195,20 @@ class Pipeline:
             lines = admitted.lines + _FREE
             await refuse(exchange, problem, product.family, passage.request_id, lines)
 
-    def _finish(self, exchange: Exchange, passage: Passage) -> None:
+    def _finish(self, crossing: Crossing) -> None:
         """However the task ended: the passage is decided, and what was not delivered is free."""
-        meter = self._parts.meter
+        meter, exchange, passage = self._parts.meter, crossing.exchange, crossing.passage
         if not passage.decided:
-            meter.decide(passage, _left(exchange, passage))
+            failed = Verdict(Outcome.GATEWAY_FAILED, 500)
+            meter.decide(passage, crossing.left() if exchange.gone else failed)
             meter.delivered(passage)
-        elif not passage.ended:
+        elif passage.ended:
+            return
+        elif exchange.gone and exchange.sent_bytes:
+            # The answer was whole and on its way: whoever hangs up on its last bytes has had it.
+            meter.delivered(passage)
+        else:
             meter.undelivered(passage)
-
-
-def _left(exchange: Exchange, passage: Passage) -> Verdict:
-    """The client went away (or we failed): what was produced up to then, if anything was."""
-    if not exchange.gone:
-        return Verdict(Outcome.GATEWAY_FAILED, 500)
-    if not exchange.sent_bytes:
-        return Verdict(Outcome.CLIENT_LEFT_BEFORE, 499)
-    told = passage.produced_tokens()
-    return Verdict(Outcome.CLIENT_LEFT_MIDWAY, 499, told, told or 0, "produced")
 
 
 def _told(fault: Fault, product: Product) -> Problem:

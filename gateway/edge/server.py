@@ -1,4 +1,4 @@
-"""The listener: aiohttp's HTTP parser and connection handling, our own loop over requests.
+"""The listener: aiohttp's HTTP parser, our own connection handling and loop over requests.
 
 Refuses malformed HTTP in JSON, never with a stack trace. aiohttp's own request loop builds a task,
 a writer and a request object per request; this one runs the handler in the connection's task and
@@ -8,50 +8,91 @@ escapes the pipeline becomes one 500 with a request id, and is logged.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import web_protocol, web_server
 from aiohttp.http import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from gateway.edge.exchange import Exchange, Writable
+from gateway.edge.exchange import BodyBrokenError, Exchange, Writable
+from gateway.edge.hearing import Hearing
+from gateway.edge.malformed import Malformed, odd_coding
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.server")
+# The rest of a body that nobody wants is read this long, so that the client sees our answer.
 _LINGER_S: Final = 5.0
 _KEEP_ALIVE_S: Final = 75.0
+# A client that takes nothing of its answer for so long is gone, whatever its kernel says.
+_STALL_S: Final = 30.0
+_TAKE_S: Final = 300.0
 
-Handler = Callable[[Exchange], Awaitable[None]]
-Malformed = Callable[[Exchange, str], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a head may take to come, and how many clients may be connected."""
+
+    header_deadline_ms: int = 30_000
+    max_connections: int = 10_000
 
 
-class Connection(web_protocol.RequestHandler, Writable):
+class Handlers(Protocol):
+    """What answers: requests, bytes that are none, failures of ours, and clients too many."""
+
+    async def handle(self, exchange: Exchange) -> None: ...
+    async def malformed(self, exchange: Exchange, what: Malformed) -> None: ...
+    async def failed(self, exchange: Exchange) -> None: ...
+    async def overloaded(self, exchange: Exchange) -> None: ...
+
+
+class Connection(Hearing, Writable):
     """One client connection; requests are handled one after another in its own task."""
 
-    __slots__ = ("_handler", "_server_of_ours")
+    __slots__ = ("_server_of_ours",)
 
     def __init__(self, server: "Server", **arguments: Any) -> None:
-        super().__init__(server, **arguments)
+        super().__init__(server, server.bounds.header_deadline_ms, **arguments)
         self._server_of_ours = server
 
-    async def drained(self) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Drained then means that the kernel has it all, which no kill of ours can take back: a
+        # last byte that waits in our own buffer is not delivered, and so not charged.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
+
+    async def drained(self, until_s: float | None) -> None:
         """See Writable."""
         if self._paused:
-            await self._drain_helper()
-        elif self.transport is None:
+            await self._taken(until_s or self._loop.time() + _TAKE_S)
+        if self.transport is None:
             raise ConnectionResetError("the client has gone away")
+
+    async def _taken(self, until_s: float) -> None:
+        """Wait while the client takes something; who stops is taken for gone."""
+        transport = self.transport
+        while transport is not None and self._paused:
+            left_bytes = transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout_at(min(self._loop.time() + _STALL_S, until_s)):
+                    await self._drain_helper()
+            except TimeoutError:
+                self._drain_waiter = None
+                late = self._loop.time() >= until_s
+                if late or transport.get_write_buffer_size() >= left_bytes:
+                    transport.abort()
+                    raise ConnectionResetError("the client does not read its answer") from None
 
     async def start(self) -> None:
         """Handle requests until the connection ends; replaces aiohttp's loop."""
         server = self._server_of_ours
         peer = _peer_address(self.peername)
-        if self.transport is not None:
-            # Drained then means that the kernel has it all, which no kill of ours can take back:
-            # a last byte that waits in our own buffer is not delivered, and so not charged.
-            self.transport.set_write_buffer_limits(high=0)
         server.telemetry.open_connections.inc()
         try:
+            if len(server._connections) > server.bounds.max_connections:
+                await self._turn_away(server, peer)
+                return
             while not self._force_close:
                 if not self._messages:
                     await self._next_message()
@@ -66,6 +107,13 @@ class Connection(web_protocol.RequestHandler, Writable):
                 self._task_handler = None
                 if self.transport is not None:
                     self.transport.close()
+
+    async def _turn_away(self, server: "Server", peer: str) -> None:
+        self._deaf = True
+        exchange = Exchange(self, web_protocol.ERROR, EMPTY_PAYLOAD, peer)
+        exchange.keep_alive = False
+        with suppress(ConnectionError):
+            await server.handlers.overloaded(exchange)
 
     async def _next_message(self) -> None:
         self._waiter = self._loop.create_future()
@@ -84,26 +132,30 @@ class Connection(web_protocol.RequestHandler, Writable):
         self, server: "Server", message: Any, payload: StreamReader, peer: str
     ) -> bool:
         server.requests_count += 1
-        if not isinstance(message, RawRequestMessage):
-            exchange = Exchange(self, web_protocol.ERROR, payload, peer)
-            exchange.keep_alive = False
-            await server.malformed(exchange, str(message.message))
-            return False
-        exchange = Exchange(self, message, payload, peer)
+        understood = isinstance(message, RawRequestMessage)
+        exchange = Exchange(self, message if understood else web_protocol.ERROR, payload, peer)
         self._request_in_progress = True
         try:
-            await server.handler(exchange)
+            if not understood:
+                await server.handlers.malformed(exchange, message)
+            elif message.chunked and _is_odd(message):
+                exchange.keep_alive = False
+                await server.handlers.malformed(exchange, odd_coding(message))
+            else:
+                if message.upgrade:
+                    exchange.keep_alive = False
+                await server.handlers.handle(exchange)
         except ConnectionError:
             return False
         except Exception:
-            _LOG.exception("unhandled failure for %s", message.method)
+            _LOG.exception("unhandled failure for %s", exchange.method)
             await _apologise(server, exchange)
             return False
         finally:
             self._request_in_progress = False
             if self._handler_waiter is not None:
                 self._handler_waiter.set_result(None)
-        if not payload.is_eof() and not await self._linger(payload):
+        if not payload.is_eof() and not (exchange.has_body and await self._linger(payload)):
             return False
         return exchange.keep_alive and not self._close
 
@@ -113,7 +165,7 @@ class Connection(web_protocol.RequestHandler, Writable):
             async with asyncio.timeout(_LINGER_S):
                 while not payload.is_eof():
                     await payload.readany()
-        except (TimeoutError, ValueError, RuntimeError, OSError):
+        except (TimeoutError, ValueError, RuntimeError, OSError, BodyBrokenError):
             return False
         return True
 
@@ -128,21 +180,20 @@ class Server(web_server.Server):
     """Makes a Connection for each client; see `asyncio.loop.create_server`."""
 
     def __init__(
-        self,
-        handler: Handler,
-        malformed: Malformed,
-        failed: Handler,
-        telemetry: Telemetry,
-        **arguments: Any,
+        self, handlers: Handlers, telemetry: Telemetry, bounds: Bounds, **arguments: Any
     ) -> None:
         super().__init__(_unused, handler_cancellation=True, **arguments)
-        self.handler = handler
-        self.malformed = malformed
-        self.failed = failed
+        self.handlers = handlers
         self.telemetry = telemetry
+        self.bounds = bounds
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Idle connections end now, the others when their request has, within the timeout."""
+        self.pre_shutdown()
+        await super().shutdown(timeout)
 
 
 async def _apologise(server: Server, exchange: Exchange) -> None:
@@ -151,22 +202,20 @@ async def _apologise(server: Server, exchange: Exchange) -> None:
         exchange.break_off()
         return
     exchange.keep_alive = False
-    await server.failed(exchange)
+    with suppress(ConnectionError):
+        await server.handlers.failed(exchange)
 
 
 async def _unused(_request: Any) -> Any:
     raise AssertionError("aiohttp's request loop is replaced")
 
 
-def make_server(
-    handler: Handler, malformed: Malformed, failed: Handler, telemetry: Telemetry
-) -> Server:
+def make_server(handlers: Handlers, telemetry: Telemetry, bounds: Bounds) -> Server:
     """The listener's protocol factory with this product's bounds."""
     return Server(
-        handler,
-        malformed,
-        failed,
+        handlers,
         telemetry,
+        bounds,
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=_KEEP_ALIVE_S,
@@ -175,6 +224,11 @@ def make_server(
         max_field_size=16_380,
         max_headers=100,
     )
+
+
+def _is_odd(message: RawRequestMessage) -> bool:
+    coding: str = message.headers.get("Transfer-Encoding", "")
+    return coding.strip().lower() != "chunked"
 
 
 def _peer_address(peername: Any) -> str:

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.edge import refusals
+from gateway.edge.answer import Answer
 from gateway.edge.doors import Kind
 from gateway.edge.exchange import Exchange
+from gateway.edge.foreign import NOT_LET_IN, refused_by_service
 from gateway.edge.forward import Signer, request_head
 from gateway.edge.hosts import Route
 from gateway.edge.identify import Identifier, Subject
 from gateway.edge.passing import cors_lines, service_lines
 from gateway.edge.pipeline import Door, refuse
-from gateway.edge.upstream import Upstreams
-from gateway.errors import Problem, ServiceFault
+from gateway.edge.upstream import Upstream, Upstreams
+from gateway.errors import Problem, ServiceFault, ServiceTimeout, ServiceUnreachable
 from gateway.ledger.book import Book
 from gateway.units import MIB
 
@@ -86,20 +88,42 @@ class Unmetered:
             exchange.method, path, upstream.host_header, b"", signature, None, has_body=False
         )
         try:
-            connection = await upstream.connection(fresh=True)
-            answer = await connection.begin(head, _DEADLINE_MS, _DEADLINE_MS)
-            try:
-                while not answer.ended and answer.pending <= _MOST_BYTES:
-                    await answer.more()
-            finally:
-                if not answer.ended:
-                    connection.close()
-        except ServiceFault:
+            answer = await _answer(upstream, head)
+        except ServiceUnreachable:
             return refusals.service_unreachable(route.name)
-        if not answer.ended or answer.status >= 500:
+        except ServiceTimeout:
+            return refusals.service_timeout(route.name, _DEADLINE_MS)
+        except ServiceFault:
             return refusals.service_broke_off(route.name)
+        body = answer.buffered()
+        if not answer.ended:
+            return refusals.service_broke_off(route.name)
+        if not 200 <= answer.status < 300:
+            return _refused(route, answer, body)
         lines = b"x-request-id: %b\r\n" % request_id.encode("ascii")
         cors = cors_lines(exchange.headers.get("Origin"))
         lines += service_lines(answer.headers) + cors
-        await exchange.send(answer.status, lines, answer.buffered())
+        await exchange.send(answer.status, lines, body)
         return None
+
+
+async def _answer(upstream: Upstream, head: bytes) -> Answer:
+    """A whole answer, or one that is too long to be one."""
+    connection = await upstream.connection(fresh=True)
+    try:
+        answer = await connection.begin(head, _DEADLINE_MS, _DEADLINE_MS)
+        while not answer.ended and answer.pending <= _MOST_BYTES:
+            await answer.more()
+    except BaseException:
+        connection.close()
+        raise
+    if not answer.ended:
+        connection.close()
+    return answer
+
+
+def _refused(route: Route, answer: Answer, body: bytes) -> Problem:
+    """The service's 4xx with its own sentence; anything else is its failure."""
+    if not 400 <= answer.status < 500 or answer.status in NOT_LET_IN:
+        return refusals.service_failed(route.name, answer.status)
+    return refused_by_service(route.name, answer.status, body)

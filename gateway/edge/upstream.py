@@ -8,167 +8,17 @@ is replaced once, and only if no byte of an answer had come.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.edge.answer import MAX_HEAD_BYTES, Answer, parse_head
-from gateway.errors import (
-    AnswerBroken,
-    Fault,
-    ServiceTimeout,
-    ServiceUnreachable,
-    StaleConnection,
-)
+from gateway.edge.connection import Connection
+from gateway.errors import ServiceUnreachable
 
 _CONNECT_S: Final = 2.0
 _SWEEP_S: Final = 0.1
 # Below the services' own keep-alive, so that the gateway is the one that closes.
 _IDLE_S: Final = 50.0
 _MAX_IDLE: Final = 512
-
-
-class Connection(asyncio.Protocol):
-    """One connection to a service; `send` a request, await its answer's head."""
-
-    __slots__ = (
-        "_answer",
-        "_buffer",
-        "_drain",
-        "_head",
-        "_loop",
-        "_pool",
-        "_transport",
-        "deadline_s",
-        "first_byte_s",
-        "idle_since_s",
-        "used",
-    )
-
-    def __init__(self, pool: "Upstream") -> None:
-        self._pool = pool
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._head: asyncio.Future[Answer] | None = None
-        self._answer: Answer | None = None
-        self._buffer = b""
-        self._drain: asyncio.Future[None] | None = None
-        self.used = 0
-        self.idle_since_s = 0.0
-        self.deadline_s = 0.0
-        self.first_byte_s = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def begin(self, request: bytes, first_byte_ms: int, deadline_ms: int) -> asyncio.Future[Answer]:
-        """Write the head (and a small body); the future is the answer once its head is here."""
-        assert self._transport is not None
-        assert self._head is None
-        now = self._loop.time()
-        self.used += 1
-        self.deadline_s = now + deadline_ms / 1_000
-        self.first_byte_s = now + first_byte_ms / 1_000
-        head = self._head = self._loop.create_future()
-        self._transport.write(request)
-        return head
-
-    async def write(self, data: bytes) -> bool:
-        """Stream more of the body with back-pressure; False once an answer has begun to come."""
-        if self._answer is not None or self._transport is None or self._head is None:
-            return False
-        self._transport.write(data)
-        if self._drain is not None:
-            await self._drain
-        return not self._head.done()
-
-    def pause_writing(self) -> None:
-        if self._drain is None:
-            self._drain = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        drain, self._drain = self._drain, None
-        if drain is not None and not drain.done():
-            drain.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._receive(data)
-        except AnswerBroken as broken:
-            self.fail(broken)
-
-    def _receive(self, data: bytes) -> None:
-        answer = self._answer
-        if answer is None:
-            if self._head is None:
-                raise AnswerBroken("bytes without a request")
-            if self._buffer:
-                data = self._buffer + data
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                if len(data) > MAX_HEAD_BYTES:
-                    raise AnswerBroken("an endless head")
-                self._buffer = data
-                return
-            self._buffer = b""
-            assert self._transport is not None
-            answer = parse_head(data[:end], self._transport)
-            data = data[end + 4 :]
-            if answer.status < 200:
-                if data:
-                    self._receive(data)
-                return
-            self._answer = answer
-        if data and not answer.ended and answer.feed(data):
-            raise AnswerBroken("bytes behind the answer")
-        head = self._head
-        if head is not None and not head.done():
-            head.set_result(answer)
-        if answer.ended:
-            self._finish(answer)
-
-    def _finish(self, answer: Answer) -> None:
-        self._answer = self._head = None
-        answer.resume()
-        if answer.keep_alive and self._transport is not None:
-            self._pool.release(self)
-        else:
-            self.close()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._transport = None
-        self.resume_writing()
-        self._pool.forget(self)
-        if self._answer is not None:
-            self._answer.connection_ended()
-        elif self._head is not None and not self._head.done():
-            if self.used > 1 and not self._buffer:
-                self._head.set_exception(StaleConnection("the pooled connection was closed"))
-            else:
-                self._head.set_exception(AnswerBroken("closed before an answer"))
-
-    def fail(self, failure: Fault) -> None:
-        """Give the request up: the waiter gets the failure and the connection is closed."""
-        if self._answer is not None:
-            self._answer.fail(failure)
-        elif self._head is not None and not self._head.done():
-            self._head.set_exception(failure)
-        self.close()
-
-    def close(self) -> None:
-        """Drop the connection at once; the service sees that nobody waits any more."""
-        self._pool.forget(self)
-        if self._transport is not None:
-            self._transport.abort()
-
-    def sweep(self, now_s: float) -> None:
-        """Fail when a deadline has passed."""
-        if self._head is None:
-            return
-        if now_s > self.deadline_s or (self._answer is None and now_s > self.first_byte_s):
-            self.fail(ServiceTimeout(f"{self._pool.name} is past its deadline"))
 
 
 class Upstream:
@@ -202,14 +52,20 @@ class Upstream:
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        if self._path is not None:
-            _, protocol = await loop.create_unix_connection(lambda: Connection(self), self._path)
-        else:
-            _, protocol = await loop.create_connection(
-                lambda: Connection(self), self._host, self._port, ssl=self._tls
-            )
-        self._all.add(protocol)
-        return protocol
+        connection = Connection(self)
+        # Before it is made: it may be lost before this task runs again.
+        self._all.add(connection)
+        try:
+            if self._path is not None:
+                await loop.create_unix_connection(lambda: connection, self._path)
+            else:
+                await loop.create_connection(
+                    lambda: connection, self._host, self._port, ssl=self._tls
+                )
+        except BaseException:
+            self._all.discard(connection)
+            raise
+        return connection
 
     def release(self, connection: Connection) -> None:
         """The answer is whole: keep the connection for the next request."""

@@ -1,11 +1,12 @@
-"""What a service reports about its answer: tokens, and whether the answer is an error after all.
+"""What a JSON answer says of its usage, and whether it is an error after all.
 
-Refuses to guess: a report that is no whole number from 0 upwards is no report (None is not 0).
-Sources, as the catalogue orders them per product: a header, a trailer, JSON, the last SSE event.
+Refuses to guess: a report that is no whole number from 0 to 10**15 is no report (None is not 0),
+and a `usage` that stands deeper than the catalogue says is somebody's text, not a report.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final
 
 import orjson
@@ -13,34 +14,38 @@ import orjson
 from gateway.edge.answer import Headers
 from gateway.units import KIB
 
-USAGE_HEADER: Final = b"x-usage-tokens"
-RULE_HEADER: Final = b"x-charge-rule"
-# The last event of a stream carries the whole answer of deepsearch, so it may be large.
-_SSE_TAIL_BYTES: Final = 512 * KIB
+# More than any request can cost, and sums of several stay below 2**63.
+MOST_TOKENS: Final = 10**15
 # Of a JSON answer too large to keep, both ends: `usage` stands before or behind the bulk.
-_JSON_EDGE_BYTES: Final = 64 * KIB
-_ERROR_EVENTS: Final = (b"event: error", b"event:error")
-_ERROR_FINISH: Final = (b'"finish_reason":"error"', b'"finish_reason": "error"')
+_EDGE_BYTES: Final = 64 * KIB
+_CANDIDATES: Final = 8
+_PREFIX: Final = JSONDecoder()
 
 Paths = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a body says: `tokens` None when it does not tell; `is_error` when it must be free."""
+    """What a body says: `tokens` None when it does not tell; `is_error` when it must be free.
+
+    `is_broken`: it is not what its content type says.
+    """
 
     tokens: int | None
     is_error: bool
+    is_broken: bool = False
 
 
 NOTHING_READ: Final = Reading(None, False)
+BROKEN: Final = Reading(None, True, True)
 
 
 def tokens_of(value: bytes | None) -> int | None:
     """The whole number of a header or trailer; None when absent or unreadable."""
-    if value is None or not value.isdigit() or len(value) > 18:
+    if value is None or not value.isdigit() or len(value) > 16:
         return None
-    return int(value)
+    tokens = int(value)
+    return tokens if tokens <= MOST_TOKENS else None
 
 
 def field(fields: Headers, name: bytes) -> bytes | None:
@@ -56,102 +61,103 @@ def read_json(body: bytes, paths: Paths) -> Reading:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Reading(None, True)
+        return BROKEN
     if not isinstance(document, dict):
         return Reading(None, document in (None, [], ""))
-    return Reading(_first_number(document, paths), bool(document.get("error")) or not document)
+    return Reading(first_number(document, paths), not document or says_error(document))
 
 
-def _first_number(document: dict[str, Any], paths: Paths) -> int | None:
+def says_error(document: dict[str, Any]) -> bool:
+    """Whether an answer or event is an error although its status says otherwise."""
+    if document.get("error"):
+        return True
+    choices = document.get("choices")
+    if not isinstance(choices, list):
+        return False
+    return any(isinstance(each, dict) and each.get("finish_reason") == "error" for each in choices)
+
+
+def first_number(document: dict[str, Any], paths: Paths) -> int | None:
+    """The first of the paths that leads to a number of tokens."""
     for path in paths:
         value: Any = document
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        if type(value) is int and 0 <= value <= MOST_TOKENS:
             return value
     return None
 
 
 class JsonEdges:
-    """Both ends of a JSON answer that streams by; enough to find `usage` in it."""
+    """Both ends of a JSON answer that streams by; enough to find a top-level `usage` in it."""
+
+    __slots__ = ("_head", "_paths", "_size", "_tail")
 
     def __init__(self, paths: Paths) -> None:
-        self._keys = {path[-2:] if len(path) > 1 else path for path in map(tuple, paths)}
+        self._paths = paths
         self._head = b""
-        self._tail = b""
+        self._tail = bytearray()
         self._size = 0
 
     def feed(self, data: bytes) -> None:
         """See some more bytes."""
         self._size += len(data)
-        room = _JSON_EDGE_BYTES - len(self._head)
+        room = _EDGE_BYTES - len(self._head)
         if room > 0:
             self._head += data[:room]
             data = data[room:]
-        self._tail = (self._tail + data)[-_JSON_EDGE_BYTES:] if data else self._tail
+        self._tail += data[-_EDGE_BYTES:]
+        if len(self._tail) > 2 * _EDGE_BYTES:
+            del self._tail[:-_EDGE_BYTES]
 
     def reading(self) -> Reading:
-        """The usage object nearest to an end; its digits end before the next token begins."""
-        for edge in (self._tail, self._head):
-            tokens = _usage_in(edge)
+        """The usage in front of the bulk, else that behind it; a cut answer is an error."""
+        tail = bytes(self._tail)
+        for path in self._paths:
+            value = self._member(path[0], tail)
+            tokens = first_number({path[0]: value}, (path,))
             if tokens is not None:
                 return Reading(tokens, False)
-        closed = (self._tail or self._head).rstrip()[-1:] in (b"}", b"]")
-        return Reading(None, self._size == 0 or not closed)
+        closed = (tail or self._head).rstrip()[-1:] in (b"}", b"]")
+        broken = self._size == 0 or not closed
+        return Reading(None, broken, broken)
+
+    def _member(self, name: str, tail: bytes) -> Any:
+        """The value of a top-level member, as far as it can be seen at one of the ends."""
+        quoted = orjson.dumps(name)
+        found = _behind(tail if tail else self._head, quoted, name)
+        return _in_front(self._head, quoted) if found is None else found
 
 
-def _usage_in(edge: bytes) -> int | None:
-    # Inside a JSON string a quote is escaped, so these bytes can only be a real key.
-    at = edge.rfind(b'"usage":')
-    if at < 0:
-        return None
-    end = edge.find(b"}", at)
-    if end < 0:
-        return None
-    try:
-        found = orjson.loads(edge[at + len(b'"usage":') : end + 1])
-    except orjson.JSONDecodeError:
-        return None
-    return _first_number(found, (("total_tokens",), ("tokens",)))
+def _in_front(head: bytes, quoted: bytes) -> Any:
+    """A member in front: what stands before it must be whole members, so it is no deeper one."""
+    at = -1
+    for _ in range(_CANDIDATES):
+        at = head.find(quoted, at + 1)
+        if at < 0:
+            return None
+        try:
+            orjson.loads(head[:at].rstrip().removesuffix(b",") + b"}")
+        except orjson.JSONDecodeError:
+            continue
+        text = head[at + len(quoted) :].decode("utf-8", "replace").lstrip()
+        try:
+            return _PREFIX.raw_decode(text.removeprefix(":").lstrip())[0]
+        except JSONDecodeError:
+            return None
+    return None
 
 
-class SseTail:
-    """The last events of a stream: usage, and whether any event was an error."""
-
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self._tail = b""
-        self._is_error = False
-
-    def feed(self, data: bytes) -> None:
-        """See some more bytes of the stream."""
-        seam = self._tail[-64:] + data
-        if any(mark in seam for mark in _ERROR_EVENTS) or any(m in seam for m in _ERROR_FINISH):
-            self._is_error = True
-        self._tail += data
-        if len(self._tail) > 2 * _SSE_TAIL_BYTES:
-            self._tail = self._tail[-_SSE_TAIL_BYTES:]
-
-    def reading(self) -> Reading:
-        """The newest usage that an event told."""
-        for line in reversed(self._tail.splitlines()):
-            if line.startswith(b"data:") and b"usage" in line:
-                tokens = _event_tokens(line[5:], self._paths)
-                if tokens is not None:
-                    return Reading(tokens, self._is_error)
-        return Reading(None, self._is_error)
-
-
-def _event_tokens(text: bytes, paths: Paths) -> int | None:
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return _first_number(document, paths) if isinstance(document, dict) else None
-
-
-def dropped_by(fields: Headers) -> Iterable[bytes]:
-    """The header names that a Connection header of the service declares hop-by-hop."""
-    for name, value in fields:
-        if name == b"connection":
-            yield from (part.strip().lower() for part in value.split(b","))
+def _behind(tail: bytes, quoted: bytes, name: str) -> Any:
+    """A member behind the bulk: with one brace before it, it and the rest must be a document."""
+    at = len(tail)
+    for _ in range(_CANDIDATES):
+        at = tail.rfind(quoted, 0, at)
+        if at < 0:
+            return None
+        try:
+            document = orjson.loads(b"{" + tail[at:])
+        except orjson.JSONDecodeError:
+            continue
+        return document.get(name)
+    return None

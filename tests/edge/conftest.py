@@ -31,6 +31,7 @@ CATALOGUE = """
 [classify_zero_shot]
 
 [rerank]
+usage = ["json", "trailer"]
 first_byte_ms = 400
 deadline_ms = 900
 

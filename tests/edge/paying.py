@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gateway.ledger.rows import RequestRow
 from tests.edge.client import Reply
 from tests.edge.door import TRIAL, Door, Key
+from tests.edge.stub import Script, Stub
 
 BODY = b'{"model": "m", "input": ["one two three"]}'
 
@@ -52,3 +53,34 @@ async def embed(door: Door, key: Key, body: bytes = BODY, **headers: str) -> Rep
     """One request to /v1/embeddings."""
     lines = [("content-type", "application/json"), *headers.items()]
     return await door.ask("POST", "/v1/embeddings", key=key, body=body, headers=lines)
+
+
+def told(reply: Reply) -> int:
+    """What the client was told of the price: in the head, or behind a body that was streamed."""
+    return int(reply.get("x-usage-tokens") or dict(reply.trailers)["x-usage-tokens"])
+
+
+async def charged(
+    door: Door, key: Key, stub: Stub, script: Script, cost: int, rule: str = "reported"
+) -> Reply:
+    """One complete request that must cost this."""
+    stub.script = script
+    reply = await embed(door, key)
+    assert (reply.status, reply.whole) == (200, True)
+    assert told(reply) == cost
+    await paid(door, key, reply.request_id, Cost("complete", cost, cost, cost, rule, 200))
+    return reply
+
+
+async def free(
+    door: Door, key: Key, stub: Stub, script: Script, outcome: str, status: int
+) -> Reply:
+    """One admitted request that must cost nothing, but counts as a request."""
+    stub.script = script
+    reply = await embed(door, key)
+    assert reply.status == status
+    assert reply["x-usage-tokens"] == "0"
+    assert len(stub.turns) == 1
+    row = await paid(door, key, reply.request_id, Cost(outcome, status=status))
+    assert row.http_status == status
+    return reply

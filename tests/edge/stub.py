@@ -128,9 +128,8 @@ class Stub:
         self.script: Script = seven
         self.turns: list[Turn] = []
         self.connections = 0
-        self.faults: list[BaseException] = []
         self._turned = asyncio.Condition()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def turn(self, number: int = 1) -> Turn:
@@ -145,7 +144,7 @@ class Stub:
         number = self.connections
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        self._tasks.append(task)
         self._writers.add(writer)
         try:
             while (turn := await _next(reader, writer, number)) is not None:
@@ -153,24 +152,24 @@ class Stub:
                     self.turns.append(turn)
                     self._turned.notify_all()
                 await self.script(turn)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
-        except Exception as fault:
-            self.faults.append(fault)
         finally:
-            self._tasks.discard(task)
             self._writers.discard(writer)
-            writer.transport.abort()
+            if not writer.is_closing():
+                writer.transport.abort()
 
     async def stop(self) -> None:
         """End every connection; a script that failed fails the test."""
-        for task in tuple(self._tasks):
+        for task in self._tasks:
             task.cancel()
         for writer in tuple(self._writers):
             writer.transport.abort()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        assert self.faults == []
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()
 
 
 async def _next(

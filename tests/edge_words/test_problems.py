@@ -32,6 +32,7 @@ SAMPLES: dict[str, Any] = {
     "path": "/v1/x",
     "product": "reader",
     "retry_after_ms": 1_234,
+    "said": "",
     "seconds": 30,
     "status": 500,
     "why": "it is broken",
@@ -39,7 +40,7 @@ SAMPLES: dict[str, Any] = {
 CONSTRUCTORS = {
     name: function
     for name, function in inspect.getmembers(refusals, inspect.isfunction)
-    if function.__module__ == refusals.__name__ and not name.startswith("_")
+    if name in refusals.__all__
 }
 
 

@@ -1,0 +1,70 @@
+"""One admitted request on its way through, and what it costs at any moment of it.
+
+Refuses to charge what the table of who pays does not: an error, a void, a request without a key.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.edge.answer import Answer
+from gateway.edge.exchange import Exchange
+from gateway.edge.measure import Measured
+from gateway.edge.reports import VOID, Watch, promised, reported, rule_of
+from gateway.edge.usage import NOTHING_READ, Reading
+from gateway.metering.meter import Passage, Verdict
+from gateway.metering.outcomes import Outcome
+from gateway.products.counting import Price, Reported, price
+
+LEFT_STATUS: Final = 499
+
+
+@dataclass(slots=True)
+class Crossing:
+    """`lines` are the headers that every answer to it carries. `watch` follows a streamed body."""
+
+    exchange: Exchange
+    passage: Passage
+    measured: Measured
+    lines: bytes
+    answer: Answer | None = None
+    watch: Watch | None = None
+
+    def verdict(self, reading: Reading) -> Verdict:
+        """How a complete 2xx answer ends; `reading` is what its body says."""
+        answer = self.answer
+        assert answer is not None
+        tokens = reported(self.measured.product, answer, reading)
+        rule = rule_of(answer)
+        if rule == VOID:
+            return Verdict(Outcome.SERVICE_VOID, answer.status, tokens, 0, "failed")
+        if reading.is_error:
+            return Verdict(Outcome.ANSWER_SAYS_ERROR, answer.status, tokens, 0, "failed")
+        outcome = Outcome.COMPLETE if tokens is not None else Outcome.COMPLETE_UNREPORTED
+        cost = self._price(tokens, rule)
+        return Verdict(outcome, answer.status, tokens, cost.tokens, cost.rule)
+
+    def promise(self) -> Price | None:
+        """What a streamed answer will cost if nothing fails, where its head tells it."""
+        assert self.answer is not None
+        tokens = promised(self.measured.product, self.answer)
+        rule = rule_of(self.answer)
+        return None if tokens is None or rule == VOID else self._price(tokens, rule)
+
+    def left(self) -> Verdict:
+        """The client went away: what was produced up to now, if anything of it was sent."""
+        if not self.exchange.sent_bytes or self.answer is None:
+            return Verdict(Outcome.CLIENT_LEFT_BEFORE, LEFT_STATUS)
+        reading = self.watch.reading() if self.watch is not None else NOTHING_READ
+        tokens = reported(self.measured.product, self.answer, reading)
+        rule = rule_of(self.answer)
+        if rule == VOID or (reading.is_error and not reading.is_broken):
+            return Verdict(Outcome.CLIENT_LEFT_MIDWAY, LEFT_STATUS, tokens, 0, "failed")
+        cost = self._price(tokens, rule)
+        name = "produced" if cost.tokens else cost.rule
+        return Verdict(Outcome.CLIENT_LEFT_MIDWAY, LEFT_STATUS, tokens, cost.tokens, name)
+
+    def _price(self, tokens: int | None, rule: str | None) -> Price:
+        if self.passage.key_id is None:
+            return Price(0, "no_key")
+        own = self.measured.own_count() if tokens is None else None
+        return price(self.measured.product, Reported(tokens, rule), own)

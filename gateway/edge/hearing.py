@@ -1,0 +1,95 @@
+"""The hearing side of a client connection: bytes become messages, and what is none is refused.
+
+Refuses other protocols: what follows an upgrade is not read. aiohttp's own way of receiving serves
+web sockets, forgets whose body broke, and gives a head no deadline.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from aiohttp import web_protocol
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from gateway.edge.exchange import BodyBrokenError
+from gateway.edge.malformed import Malformed, malformed_body, malformed_head, too_slow
+from gateway.units import MS_PER_S
+
+# Of a head that comes in pieces, what is kept to tell whose envelope a refusal needs.
+_KEPT_BYTES: Final = 4_096
+
+
+class Hearing(web_protocol.RequestHandler):
+    """Fills the queue of messages with requests, and with one Malformed as the last."""
+
+    __slots__ = ("_deaf", "_head_s", "_head_start", "_head_timer", "_payload")
+
+    def __init__(self, server: Any, header_deadline_ms: int, **arguments: Any) -> None:
+        super().__init__(server, **arguments)
+        self._head_s = header_deadline_ms / MS_PER_S
+        self._payload: StreamReader | None = None
+        self._deaf = False
+        self._head_start = b""
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; replaces aiohttp's, which serves web sockets and forgets whose body broke."""
+        # Also while the server drains: a request that began before may have its body still to come.
+        if self._deaf or self._parser is None:
+            return
+        try:
+            messages, switched, _ = self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            self._broken(error, data)
+            return
+        if messages:
+            if self._head_timer is not None:
+                self._head_came()
+            self._payload = messages[-1][1]
+            self._messages.extend(messages)
+            # What follows an upgrade is another protocol, which nobody here speaks.
+            self._deaf = switched
+            self._wake()
+            if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
+                self._pause_reading_for_buffer()
+        elif self._waiter is not None and data:
+            self._head_comes(data)
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _broken(self, error: HttpProcessingError, data: bytes) -> None:
+        """Nothing after these bytes can be understood; the answer to them is the last one."""
+        payload = self._payload
+        if payload is not None and not payload.is_eof():
+            self._deaf = True
+            payload.set_exception(BodyBrokenError(malformed_body(error)))
+        else:
+            self._refuse(malformed_head(error, self._head_start + data))
+
+    def _refuse(self, malformed: Malformed) -> None:
+        self._deaf = True
+        self._head_came()
+        self._messages.append((malformed, EMPTY_PAYLOAD))  # type: ignore[arg-type]
+        self._wake()
+
+    def _head_comes(self, data: bytes) -> None:
+        """A head in pieces: from now on it has its deadline."""
+        self._head_start = (self._head_start + data)[:_KEPT_BYTES]
+        if self._head_timer is None:
+            self._head_timer = self._loop.call_later(self._head_s, self._head_is_late)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        self._head_start = b""
+
+    def _head_is_late(self) -> None:
+        self._refuse(too_slow(self._head_start))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)

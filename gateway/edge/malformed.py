@@ -1,0 +1,65 @@
+"""Bytes that are no HTTP request: the refusal they get, and whose envelope it needs.
+
+Refuses to trust them: host and target are only looked for, and no more than a glimpse is shown.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from gateway.edge import refusals
+from gateway.errors import Problem
+
+_HOST: Final = re.compile(rb"\r?\nhost:[ \t]*([^\r\n]{0,255})", re.IGNORECASE)
+_TARGET: Final = re.compile(rb"[A-Z]{1,20} ([^ \r\n]{1,255})")
+_TOO_MANY: Final = "Too many headers"
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A refusal, and the host and target that the bytes seem to be for."""
+
+    problem: Problem
+    host: str
+    target: str
+
+
+def malformed_head(error: HttpProcessingError, seen: bytes) -> Malformed:
+    """The parser stopped at `error`; `seen` is the beginning of what came."""
+    message = str(error.message)
+    if isinstance(error, LineTooLong) or message.startswith(_TOO_MANY):
+        return _malformed(refusals.head_too_large(), seen)
+    return _malformed(refusals.malformed_http(_first_line(message)), seen)
+
+
+def malformed_body(error: HttpProcessingError) -> Problem:
+    """A body whose framing is broken, behind a head that was well-formed."""
+    return refusals.malformed_http(f"its body: {_first_line(str(error.message))}")
+
+
+def odd_coding(message: RawRequestMessage) -> Malformed:
+    """A transfer coding besides chunked."""
+    problem = refusals.malformed_http("the only transfer coding is chunked")
+    return Malformed(problem, message.headers.get("Host", ""), message.path)
+
+
+def too_slow(seen: bytes) -> Malformed:
+    """A head that did not end."""
+    return _malformed(refusals.head_timeout(), seen)
+
+
+def _malformed(problem: Problem, seen: bytes) -> Malformed:
+    host, target = _HOST.search(seen), _TARGET.match(seen.lstrip())
+    return Malformed(
+        problem,
+        host[1].strip().decode("latin-1") if host else "",
+        target[1].decode("latin-1") if target else "/",
+    )
+
+
+def _first_line(message: str) -> str:
+    """The parser's sentence without its drawing of where it stopped."""
+    return message.partition("\n")[0].rstrip(": ")[:120] or "it ends too early"

@@ -1,0 +1,93 @@
+"""Every refusal that the gateway words itself, as one constructor each: the catalogue of errors.
+
+Refuses to render: a Problem knows no envelope. Codes are stable; those of the wire contract
+(section 0.4b) keep its names. A refusal is never charged.
+"""
+
+from gateway.edge.refusals.callers import (
+    authorization_format,
+    balance_too_low,
+    body_beyond_balance,
+    invalid_key,
+    missing_key,
+    revoked,
+    suspended,
+)
+from gateway.edge.refusals.limits import (
+    concurrency,
+    never_fits,
+    rate_ip,
+    rate_requests,
+    rate_tokens,
+    too_many_new_keys,
+)
+from gateway.edge.refusals.requests import (
+    body_incomplete,
+    body_timeout,
+    body_too_large,
+    body_unreadable,
+    classify_undecided,
+    compressed_body,
+    head_timeout,
+    head_too_large,
+    invalid_field,
+    invalid_query,
+    malformed_http,
+    method_not_allowed,
+    not_found,
+    unknown_path,
+)
+from gateway.edge.refusals.services import (
+    billing_not_configured,
+    degraded,
+    internal_error,
+    not_deployed,
+    overloaded,
+    service_broke_off,
+    service_busy,
+    service_failed,
+    service_timeout,
+    service_unreachable,
+    stopping,
+)
+
+__all__ = [
+    "authorization_format",
+    "balance_too_low",
+    "billing_not_configured",
+    "body_beyond_balance",
+    "body_incomplete",
+    "body_timeout",
+    "body_too_large",
+    "body_unreadable",
+    "classify_undecided",
+    "compressed_body",
+    "concurrency",
+    "degraded",
+    "head_timeout",
+    "head_too_large",
+    "internal_error",
+    "invalid_field",
+    "invalid_key",
+    "invalid_query",
+    "malformed_http",
+    "method_not_allowed",
+    "missing_key",
+    "never_fits",
+    "not_deployed",
+    "not_found",
+    "overloaded",
+    "rate_ip",
+    "rate_requests",
+    "rate_tokens",
+    "revoked",
+    "service_broke_off",
+    "service_busy",
+    "service_failed",
+    "service_timeout",
+    "service_unreachable",
+    "stopping",
+    "suspended",
+    "too_many_new_keys",
+    "unknown_path",
+]

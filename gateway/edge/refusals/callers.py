@@ -1,0 +1,66 @@
+"""Refusals of who asks: keys that are missing, wrong, dead, or without balance."""
+
+from gateway.errors import Problem
+
+
+def missing_key() -> Problem:
+    """The product needs a key and none was sent."""
+    return Problem(
+        "AUTH_MISSING_API_KEY",
+        401,
+        "Authentication required: send the header 'Authorization: Bearer <key>'; "
+        "POST /v1/keys gives a free trial key",
+    )
+
+
+def authorization_format() -> Problem:
+    """An Authorization header that is not `Bearer <key>`."""
+    return Problem(
+        "AUTH_INVALID_FORMAT",
+        401,
+        "Invalid authorization format: the header must be 'Authorization: Bearer <key>'",
+    )
+
+
+def invalid_key() -> Problem:
+    """A key with a typo, or one that does not exist; which of both is not told."""
+    detail = "Invalid API key, please get a new one with POST /v1/keys"
+    return Problem("AUTH_INVALID_API_KEY", 401, detail)
+
+
+def revoked() -> Problem:
+    """A key that was destroyed."""
+    return Problem(
+        "AUTH_API_KEY_REVOKED",
+        401,
+        "Invalid API key: it was revoked, which cannot be undone; "
+        "please get a new one with POST /v1/keys",
+    )
+
+
+def suspended() -> Problem:
+    """A key that the operator or a payment dispute has put on hold."""
+    detail = "This API key is suspended; please contact the operator"
+    return Problem("AUTHZ_KEY_SUSPENDED", 402, detail)
+
+
+def balance_too_low(balance_tokens: int, hold_tokens: int) -> Problem:
+    """The balance does not cover what this request may cost."""
+    return Problem(
+        "AUTHZ_INSUFFICIENT_BALANCE",
+        402,
+        f"Insufficient account balance: {balance_tokens:,} tokens are free and this request may "
+        f"need {hold_tokens:,}; please recharge",
+        fields={"balance_tokens": balance_tokens, "hold_tokens": hold_tokens},
+    )
+
+
+def body_beyond_balance(balance_tokens: int) -> Problem:
+    """A body of unknown length has turned out longer than the balance could pay for."""
+    return Problem(
+        "AUTHZ_INSUFFICIENT_BALANCE",
+        402,
+        f"Insufficient account balance: the body is longer than the {balance_tokens:,} tokens that "
+        "are free; please recharge, or send less at once",
+        fields={"balance_tokens": balance_tokens},
+    )

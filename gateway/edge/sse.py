@@ -1,0 +1,91 @@
+"""Follows a stream of server-sent events by what its events say: usage, errors, its end.
+
+Refuses to keep the stream: of what has gone by it knows the newest usage, whether any event was an
+error, and the line that has not ended yet. Only whole lines count, so that a text which mentions
+an error event is none.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from gateway.edge.usage import Reading, first_number, says_error
+from gateway.units import MIB
+
+# The last event of a deepsearch stream has the whole answer in one line.
+_LONGEST_LINE_BYTES: Final = 4 * MIB
+_FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"(?!thinking_end")')
+_DONE: Final = b"[DONE]"
+
+
+class SseWatch:
+    """`paths` are the catalogue's usage fields. `may_end`: nothing need follow the newest event."""
+
+    __slots__ = ("_is_error", "_line", "_overlong", "_paths", "_tokens", "may_end")
+
+    def __init__(self, paths: Sequence[Sequence[str]]) -> None:
+        self._paths = paths
+        self._line = bytearray()
+        self._overlong = False
+        self._tokens: int | None = None
+        self._is_error = False
+        self.may_end = False
+
+    def feed(self, data: bytes) -> None:
+        """See some more bytes of the stream."""
+        first, *others = data.split(b"\n")
+        if not self._overlong:
+            self._line += first
+            self._overlong = len(self._line) > _LONGEST_LINE_BYTES
+        if not others:
+            return
+        if not self._overlong:
+            self._see(bytes(self._line))
+        *whole, rest = others
+        for line in whole:
+            self._see(line)
+        self._line = bytearray(rest)
+        self._overlong = False
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether an event of ours would not stand in the middle of a line."""
+        return not self._line and not self._overlong
+
+    def reading(self) -> Reading:
+        """What the events have told; a last line without its end counts as one."""
+        if self._line and not self._overlong:
+            line, self._line = bytes(self._line), bytearray()
+            self._see(line)
+            self._line = bytearray(line)
+        return Reading(self._tokens, self._is_error)
+
+    def _see(self, line: bytes) -> None:
+        if line.startswith(b"data:"):
+            self._see_data(line[5:].strip())
+        elif line.startswith(b"event:") and line[6:].strip() == b"error":
+            self._is_error = True
+
+    def _see_data(self, text: bytes) -> None:
+        self.may_end = text == _DONE
+        told = b'"usage"' in text
+        if told or b'"error"' in text:
+            self._read(text, told=told)
+        if b'"finish_reason"' in text and _FINISHED.search(text):
+            self.may_end = True
+
+    def _read(self, text: bytes, *, told: bool) -> None:
+        try:
+            document: Any = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return
+        if not isinstance(document, dict):
+            return
+        self._is_error = self._is_error or says_error(document)
+        tokens = first_number(document, self._paths) if told else None
+        if tokens is not None:
+            self._tokens = tokens
+            # Usage beside a choice that goes on is a running count.
+            self.may_end = self.may_end or not document.get("choices")
