@@ -1,7 +1,7 @@
 """The queue between requests and lanes: forms batches of like length, every request in its turn.
 
 It refuses to let a request wait for more than one batch of every other, however large those are;
-and to pad a batch by more than a third.
+and to pad a piece by more than a third and a few tokens.
 """
 
 from collections import deque

@@ -34,14 +34,13 @@ def read(path: Path) -> dict[str, Floats]:
     if not 0 < head_bytes <= HEAD_MOST_BYTES or begin > len(raw):
         raise BrokenWeightsError(f"{path.name} has no head")
     try:
-        head = orjson.loads(raw[LENGTH_BYTES:begin])
-    except orjson.JSONDecodeError as fault:
-        raise BrokenWeightsError(f"{path.name} has a head that is not JSON") from fault
-    return {
-        name: _tensor(raw, begin, entry, f"{path.name}: {name}")
-        for name, entry in head.items()
-        if name != "__metadata__" and entry["dtype"] == "F32"
-    }
+        return {
+            name: _tensor(raw, begin, entry, f"{path.name}: {name}")
+            for name, entry in orjson.loads(raw[LENGTH_BYTES:begin]).items()
+            if name != "__metadata__" and entry["dtype"] == "F32"
+        }
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as fault:
+        raise BrokenWeightsError(f"{path.name} has a head of another shape") from fault
 
 
 def _tensor(raw: mmap.mmap, begin: int, entry: dict[str, list[int]], shown: str) -> Floats:
