@@ -40,7 +40,6 @@ from services.settings import Settings
 TRAIN: Final = "/v1/train"
 CLASSIFY: Final = "/v1/classify"
 CLASSIFIERS: Final = "/v1/classifiers"
-RETRY_AFTER_S: Final = "2"
 KEY_SUBJECT: Final = "k:"
 
 T = TypeVar("T")
@@ -76,9 +75,9 @@ class Classifier:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.path.rstrip("/")
         if path == TRAIN:
-            return _retriable(await door.post(request, _bound(request, self._train)))
+            return await door.post(request, _bound(request, self._train))
         if path == CLASSIFY:
-            return _retriable(await door.post(request, _bound(request, self._classify)))
+            return await door.post(request, _bound(request, self._classify))
         name = path.removeprefix(CLASSIFIERS).strip("/")
         methods = "GET, HEAD, DELETE" if name else "GET, HEAD"
         if request.method not in methods.split(", "):
@@ -87,7 +86,7 @@ class Classifier:
         try:
             body = await _available(self._owned(request, name))
         except FieldError as fault:
-            return _retriable(door.refuse(request, fault.refusal))
+            return door.refuse(request, fault.refusal)
         headers = {wire.USAGE_TOKENS: "0"}
         return web.Response(body=body, content_type=wire.JSON_TYPE, headers=headers)
 
@@ -157,12 +156,6 @@ async def _available(work: Awaitable[T]) -> T:
         logging.getLogger(LOGGER).warning("PostgreSQL is away: %s", fault)
         message = "Classifiers cannot be reached at the moment; please try again"
         raise FieldError(Refusal(503, "SERVICE_UNAVAILABLE", message)) from fault
-
-
-def _retriable(response: web.Response) -> web.Response:
-    if response.status == 503:
-        response.headers["Retry-After"] = RETRY_AFTER_S
-    return response
 
 
 def _caller_key(request: web.Request) -> int | None:

@@ -33,11 +33,13 @@ PRIORS: Final = (30.0, 120.0, 480.0)
 USUAL_VARIANCE: Final = 0.5
 USUAL_VARIANCE_MASS: Final = 4.0
 
-# Before any was judged; what is tried; and how much likelihood a fit must gain to leave the usual
-# (nats per squared logarithm): with two examples a label the folds see one and are too modest.
+# Before any was judged; what is tried; and how much likelihood a fit must gain to leave the usual,
+# in nats per squared logarithm, upwards and downwards. Folds see fewer examples than there are, so
+# what they find is too modest: with two examples a label they see one.
 USUAL_TEMPERATURE: Final = 18.0
-TEMPERATURES: Final = np.exp(np.linspace(np.log(2.0), np.log(400.0), 54))
-TEMPERATURE_INERTIA: Final = 12.0
+TEMPERATURES: Final = np.exp(np.linspace(np.log(0.5), np.log(400.0), 68))
+INERTIA_UP: Final = 12.0
+INERTIA_DOWN: Final = 2.0
 PRIOR_INERTIA: Final = 0.5
 FOLDS: Final = 5
 
@@ -69,8 +71,11 @@ def softmax(logits: Doubles) -> Doubles:
 def judged(sums: Sums, vectors: Floats, labels: Indices, weight: float) -> Sums:
     """`sums`, which contain these examples, with prior and temperature that fit them too.
 
-    What was found for earlier updates counts by the number of their examples.
+    What was found for earlier updates counts by the number of their examples. Examples of a single
+    label say nothing: whatever favours that label fits them best.
     """
+    if len(np.unique(labels)) < 2:
+        return sums
     folds = _folds(sums, vectors, labels, weight)
     right = np.concatenate([fold.labels for fold in folds]) if folds else np.zeros(0, np.intp)
     if not len(right):
@@ -138,7 +143,8 @@ def _losses(logits: Doubles, right: Indices) -> Doubles:
     most = raised.max(axis=2, keepdims=True)
     total = np.log(np.exp(raised - most).sum(axis=2)) + most[:, :, 0]
     loss: Doubles = (total - raised[:, np.arange(len(right)), right]).sum(axis=1)
-    return loss + TEMPERATURE_INERTIA * np.log(TEMPERATURES / USUAL_TEMPERATURE) ** 2
+    off = np.log(TEMPERATURES / USUAL_TEMPERATURE)
+    return loss + np.where(off > 0, INERTIA_UP, INERTIA_DOWN) * off**2
 
 
 def _prior(sums: Sums) -> float:
@@ -155,10 +161,25 @@ def _discriminants(sums: Sums, prior: float) -> Doubles:
     scatter = sums.seconds - (means * sums.mass[:, None]).T @ means
     spread = max(float(np.trace(scatter)), 0.0) + USUAL_VARIANCE_MASS * USUAL_VARIANCE
     variance = spread / (total + USUAL_VARIANCE_MASS) / dimensions
+    prior *= _prior_weight(sums)
     scatter[np.diag_indices(dimensions)] += prior * variance
     directions = np.linalg.solve(scatter / (total + prior), means.T).T
     # The mean of n examples lies off the true one by a share 1/n of the cloud's variance, which
     # would make a label with few examples look further away than it is.
-    examples = np.where(known, sums.mass**2 / np.where(known, sums.squares, 1.0), 1.0)
+    examples = np.where(known, mass**2 / np.where(known, sums.squares, 1.0), 1.0)
     bias = -0.5 * ((directions * means).sum(axis=1) - dimensions / examples)
     return np.hstack([directions, np.where(known, bias, -1e9)[:, None]])
+
+
+def _prior_weight(sums: Sums) -> float:
+    """The weight of an example of the prior: what the others weigh, but for half the intensity.
+
+    Repeating examples does not make them many, so the prior gives way only to the root of their
+    weight, of that of the average label: one that was trained hard leaves the others their shape.
+    """
+    known = sums.mass > 0
+    if not known.any():
+        return 1.0
+    per_label = sums.squares[known] / sums.mass[known]
+    average = float(sums.squares.sum() / sums.mass.sum())
+    return average / float(np.exp(np.log(per_label).mean() / 2))
