@@ -98,7 +98,7 @@ class Pipeline:
             route = refusals.malformed_http("the Host header must be a name or an address")
         if isinstance(route, Problem):
             family = self._parts.router.family(host, exchange.target)
-            await refuse(exchange, route, family, request_id)
+            await self._refuse(exchange, route, family, request_id)
         elif route.kind is Kind.PRODUCT:
             try:
                 await self._product(exchange, route, request_id)
@@ -111,22 +111,33 @@ class Pipeline:
     async def malformed(self, exchange: Exchange, what: Malformed) -> None:
         """Answer bytes that are no HTTP request."""
         family = self._parts.router.family(what.host, what.target)
-        await refuse(exchange, what.problem, family, new_request_id())
+        await self._refuse(exchange, what.problem, family, new_request_id())
 
     async def failed(self, exchange: Exchange) -> None:
         """Answer after a bug of ours; what was admitted has been recorded already."""
         family = self._parts.router.family(exchange.headers.get("Host", ""), exchange.target)
-        await refuse(exchange, refusals.internal_error(), family, new_request_id(), _FREE)
+        await self._refuse(exchange, refusals.internal_error(), family, new_request_id(), _FREE)
 
     async def overloaded(self, exchange: Exchange) -> None:
         """Answer a client for whom there is no place, before it has said anything."""
-        await refuse(exchange, refusals.overloaded(), Family.API, new_request_id())
+        await self._refuse(exchange, refusals.overloaded(), Family.API, new_request_id())
 
     async def _other(self, exchange: Exchange, route: Route, request_id: str) -> None:
         try:
             await self._parts.doors[route.kind](exchange, route, request_id)
         except (PostgresUnavailable, RedisUnavailable):
-            await refuse(exchange, refusals.degraded(), route.family, request_id)
+            await self._refuse(exchange, refusals.degraded(), route.family, request_id)
+
+    async def _refuse(
+        self,
+        exchange: Exchange,
+        problem: Problem,
+        family: Family,
+        request_id: str,
+        lines: bytes = b"",
+    ) -> None:
+        self._parts.telemetry.refusals.labels(problem.code).inc()
+        await refuse(exchange, problem, family, request_id, lines)
 
     async def _product(self, exchange: Exchange, route: Route, request_id: str) -> None:
         started_s = asyncio.get_running_loop().time()
@@ -137,8 +148,7 @@ class Pipeline:
             admitted = Refused(refusals.degraded())
         if isinstance(admitted, Refused):
             problem = admitted.problem
-            self._parts.telemetry.refusals.labels(problem.code).inc()
-            await refuse(exchange, problem, route.family, request_id, admitted.lines + _FREE)
+            await self._refuse(exchange, problem, route.family, request_id, admitted.lines + _FREE)
             return
         passage = admitted.passage
         lines = b"x-request-id: %b\r\n" % passage.request_id.encode("ascii")
