@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from services import search_settings
+
 PREFIX: Final = "SLUICE_"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -29,6 +31,10 @@ READER_BODY_BYTES: Final = 102 * 1024 * 1024
 READER_WORKER_BYTES: Final = 1536 * 1024 * 1024
 # Extraction takes 30 ms for a usual page; a page that needs longer than this is an attack.
 READER_EXTRACT_MS: Final = 20_000
+# Pages kept on disk so that one that many ask for is fetched once an hour; 0 keeps none.
+READER_CACHE_BYTES: Final = 512 * 1024 * 1024
+# A page of a real browser takes 100-200 MB while it is open.
+READER_BROWSER_PAGES: Final = 2
 # 64k characters of four bytes each, escaped as JSON twelve bytes a pair: the largest honest body.
 SEGMENTER_BODY_BYTES: Final = 1024 * 1024
 # 1,024 inputs of 8,192 tokens are about 36 MB of English text; the catalogue's cap is the same.
@@ -72,6 +78,12 @@ class Settings:
     reader_worker_bytes: int
     reader_extract_ms: int
     reader_user_agent: str
+    reader_cache_bytes: int
+    reader_browser: str
+    reader_browser_pages: int
+    reader_vision_url: str
+    reader_vision_key: str
+    reader_vision_model: str
     segmenter_body_bytes: int
     database_url: str | None
     data_dir: Path
@@ -80,6 +92,7 @@ class Settings:
     model_body_bytes: int
     image_bytes: int
     image_pixels: int
+    search: search_settings.SearchSettings
 
 
 def from_environment() -> Settings:
@@ -111,6 +124,14 @@ def load(environment: Mapping[str, str]) -> Settings:
         reader_user_agent=source.word(
             "READER_USER_AGENT", "Mozilla/5.0 (compatible; SluiceReader/1.0)"
         ),
+        reader_cache_bytes=source.number(
+            "READER_CACHE_BYTES", READER_CACHE_BYTES, 0, 1024 * 1024**3
+        ),
+        reader_browser=source.word("READER_BROWSER", ""),
+        reader_browser_pages=source.number("READER_BROWSER_PAGES", READER_BROWSER_PAGES, 1, 64),
+        reader_vision_url=source.word("READER_VISION_URL", ""),
+        reader_vision_key=source.word("READER_VISION_KEY", ""),
+        reader_vision_model=source.word("READER_VISION_MODEL", ""),
         segmenter_body_bytes=source.number(
             "SEGMENTER_BODY_BYTES", SEGMENTER_BODY_BYTES, 1024, 64 * 1024 * 1024
         ),
@@ -123,6 +144,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         ),
         image_bytes=source.number("IMAGE_BYTES", IMAGE_BYTES, 1024, 256 * 1024 * 1024),
         image_pixels=source.number("IMAGE_PIXELS", IMAGE_PIXELS, 1024, 1_000_000_000),
+        search=search_settings.read(source),
     )
     if source.mistakes:
         raise SettingsError(source.mistakes)

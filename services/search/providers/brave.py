@@ -1,0 +1,85 @@
+"""The Brave Search API: web, news and images, each at its own address.
+
+It takes at most 20 results and nine pages after the first; beyond them there are no hits. It
+refuses nothing that the port does not name.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from services.search.hits import Hit, Image, Kind, Question
+from services.search.providers import shapes
+from services.search.providers.searxng import AGE
+from services.search.providers.transport import Call, Transport
+
+PATHS: Final = {Kind.WEB: "web", Kind.IMAGES: "images", Kind.NEWS: "news"}
+FRESHNESS: Final = {"h": "pd", "d": "pd", "w": "pw", "m": "pm", "y": "py"}
+LAST_OFFSET: Final = 9
+
+
+class Brave:
+    """The provider with SEARCH_BRAVE_KEY."""
+
+    name = "brave"
+
+    def __init__(self, transport: Transport, url: str, key: str) -> None:
+        self._transport = transport
+        self._url = url
+        self._key = key
+
+    async def find(self, question: Question, deadline_ms: int) -> Sequence[Hit]:
+        """The port's promise."""
+        if question.page - 1 > (0 if question.kind is Kind.IMAGES else LAST_OFFSET):
+            return []
+        call = Call(
+            f"{self._url}/res/v1/{PATHS[question.kind]}/search",
+            _query(question),
+            {"X-Subscription-Token": self._key},
+        )
+        answer = await self._transport.json(call, deadline_ms)
+        if question.kind is Kind.WEB:
+            # Without hits of the web the whole section is missing.
+            found = shapes.rows(shapes.inner(answer, "web"), "results", needed="web" in answer)
+        else:
+            found = shapes.rows(answer, "results")
+        return shapes.hits(found, _image if question.kind is Kind.IMAGES else _hit, question.count)
+
+
+def _query(question: Question) -> dict[str, str]:
+    query = {"q": question.text, "count": str(question.count)}
+    if question.kind is not Kind.IMAGES:
+        query["offset"] = str(question.page - 1)
+    if question.gl:
+        query["country"] = question.gl.upper()
+    if question.hl:
+        query["search_lang"] = question.hl.partition("-")[0]
+    if question.nfpr:
+        query["spellcheck"] = "0"
+    age = AGE.search(question.tbs)
+    if age is not None and question.kind is not Kind.IMAGES:
+        query["freshness"] = FRESHNESS[age[1]]
+    return query
+
+
+def _hit(row: dict[str, Any]) -> Hit:
+    return Hit(
+        url=shapes.url(row.get("url")),
+        title=shapes.text(row.get("title")),
+        description=shapes.text(row.get("description")),
+        date=shapes.text(row.get("page_age")) or shapes.text(row.get("age")),
+        source=shapes.text(shapes.inner(row, "profile").get("name")),
+    )
+
+
+def _image(row: dict[str, Any]) -> Hit:
+    size = shapes.inner(row, "properties")
+    return Hit(
+        url=shapes.url(row.get("url")),
+        title=shapes.text(row.get("title")),
+        source=shapes.text(row.get("source")),
+        image=Image(
+            shapes.url(size.get("url")),
+            shapes.number(size.get("width")),
+            shapes.number(size.get("height")),
+        ),
+    )

@@ -1,0 +1,163 @@
+"""Turns hits into the answer: reads their pages, counts what they cost, writes it whole or growing.
+
+It refuses, in the reader's own words, where the reader takes the options for no page at all.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from services import wire
+from services.reader.forms import Form
+from services.reader.refusals import Refusal
+from services.search import charge, forms
+from services.search.ask import Ask
+from services.search.favicons import Favicons
+from services.search.forms import Item
+from services.search.hits import NO_PAGE, Kind, Page
+from services.search.keeping import Keeper
+from services.search.providers.chain import Found
+from services.search.reading import Bodies, Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search that has hits, on its way to an answer."""
+
+    ask: Ask
+    found: Found
+    caller: Caller
+    deadline_s: float
+
+    @property
+    def scaler(self) -> int:
+        """What multiplies the flat price."""
+        if self.ask.question.kind is not Kind.WEB:
+            return charge.MEDIA_SCALER
+        return charge.BING_SCALER if self.found.is_bing else 1
+
+
+class Replies:
+    """Answers searches that have hits."""
+
+    def __init__(self, bodies: Bodies, favicons: Favicons, keeper: Keeper | None) -> None:
+        self._bodies = bodies
+        self._favicons = favicons
+        self._keeper = keeper
+
+    async def whole(self, search: Search, accept: str) -> web.StreamResponse:
+        """Text or JSON, when everything is there or the deadline has come."""
+        icons = asyncio.create_task(self._icons(search))
+        try:
+            pages: Sequence[Page] = [NO_PAGE] * len(search.found.hits)
+            async with contextlib.aclosing(self._pages(search)) as arriving:
+                async for newest in arriving:
+                    pages = newest
+            favicons = await icons
+        finally:
+            icons.cancel()
+        refusal = _refused(pages)
+        if refusal is not None:
+            return refused(refusal, accept)
+        self._keep(search, pages)
+        tokens, items = _items(search, pages, favicons)
+        json = search.ask.form is Form.JSON
+        body = await _gathered(forms.json(items, tokens) if json else forms.text(items))
+        return web.Response(
+            body=body,
+            content_type=search.ask.form.value,
+            charset=None if json else "utf-8",
+            headers={wire.USAGE_TOKENS: str(tokens)},
+        )
+
+    async def stream(self, request: web.Request, search: Search) -> web.StreamResponse:
+        """The array as it grows; the hits at once, and the usage in an event of its own."""
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-store",
+            }
+        )
+        await response.prepare(request)
+        icons = asyncio.create_task(self._icons(search))
+        pages: Sequence[Page] = [NO_PAGE] * len(search.found.hits)
+        try:
+            tokens, items = _items(search, pages, [""] * len(pages))
+            if search.ask.with_bodies:
+                await _write(response, forms.event(items))
+            async with contextlib.aclosing(self._pages(search)) as arriving:
+                async for pages in arriving:
+                    tokens, items = _items(search, pages, [""] * len(pages))
+                    await _write(response, forms.event(items))
+            tokens, items = _items(search, pages, await icons)
+        finally:
+            icons.cancel()
+        refusal = _refused(pages)
+        if refusal is not None:
+            await response.write(forms.refusal(refusal, Form.EVENTS.value)[0])
+            return response
+        self._keep(search, pages)
+        if not search.ask.with_bodies or search.ask.with_favicons:
+            await _write(response, forms.event(items))
+        await response.write(forms.usage_event(tokens))
+        return response
+
+    async def _pages(self, search: Search) -> AsyncGenerator[list[Page], None]:
+        if not search.ask.with_bodies:
+            return
+        hits = search.found.hits
+        arriving = self._bodies.pages(search.ask, hits, search.caller, search.deadline_s)
+        async with contextlib.aclosing(arriving) as lists:
+            async for pages in lists:
+                yield pages
+
+    async def _icons(self, search: Search) -> list[str]:
+        hits = search.found.hits
+        if not search.ask.with_favicons:
+            return [""] * len(hits)
+        return await self._favicons.of(hits, search.deadline_s)
+
+    def _keep(self, search: Search, pages: Sequence[Page]) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(search.ask, search.found.hits, pages)
+
+
+def _items(search: Search, pages: Sequence[Page], icons: Sequence[str]) -> tuple[int, list[Item]]:
+    """The charge, and the hits with their pages."""
+    cost = charge.charge([page.tokens for page in pages], search.scaler)
+    rows = zip(search.found.hits, pages, cost.per_hit, icons, strict=True)
+    return cost.tokens, [Item(*row) for row in rows]
+
+
+def _refused(pages: Iterable[Page]) -> Refusal | None:
+    """The reader's words, where it takes the options for no page at all."""
+    found = [page.refusal for page in pages]
+    return found[0] if all(found) else None
+
+
+async def _gathered(parts: Iterable[bytes]) -> bytes:
+    found = []
+    for part in parts:
+        found.append(part)
+        await asyncio.sleep(0)
+    return b"".join(found)
+
+
+async def _write(response: web.StreamResponse, parts: Iterable[bytes]) -> None:
+    for part in parts:
+        await response.write(part)
+
+
+def refused(refusal: Refusal, accept: str) -> web.Response:
+    """A refusal in the envelope, which is never charged."""
+    body, kind = forms.refusal(refusal, accept)
+    return web.Response(
+        status=refusal.status,
+        body=body,
+        content_type=kind,
+        charset=None if kind == wire.JSON_TYPE else "utf-8",
+        headers=wire.void_headers(),
+    )
