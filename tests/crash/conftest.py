@@ -33,9 +33,7 @@ async def stub() -> AsyncIterator[Stub]:
 
 
 @pytest.fixture
-async def house(
-    tmp_path: Path, database: str, redis_url: str, stub: Stub
-) -> AsyncIterator[House]:
+async def house(tmp_path: Path, database: str, redis_url: str, stub: Stub) -> AsyncIterator[House]:
     """On the run's servers, which stay alive."""
     found = House(tmp_path, database, redis_url, stub.url)
     yield found

@@ -76,7 +76,8 @@ class House:
         self.book = Book(self.postgres, load_queries())
         self._keys = KeyStore(self.book, PEPPER.encode(), "sluice_")
         self._everybody: list[subprocess.Popen[bytes]] = []
-        self._gateways: list[subprocess.Popen[bytes]] = []
+        self.gateways: list[subprocess.Popen[bytes]] = []
+        self._workers = 0
         settings = {
             "DATA_DIR": str(folder),
             "BIND": "127.0.0.1",
@@ -100,7 +101,10 @@ class House:
         log = self.folder / f"{'-'.join(words)}-{len(self._everybody)}.log"
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
-        ports = {"SLUICE_PORT": str(port or self.port), "SLUICE_OPS_PORT": str(any_free("127.0.0.1"))}
+        ports = {
+            "SLUICE_PORT": str(port or self.port),
+            "SLUICE_OPS_PORT": str(any_free("127.0.0.1")),
+        }
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", *words],
@@ -115,12 +119,12 @@ class House:
 
     def worker(self) -> subprocess.Popen[bytes]:
         """What adopts, reaps and tells."""
+        self._workers += 1
         return self.start("worker")
 
     async def gateway(self, port: int | None = None) -> subprocess.Popen[bytes]:
         """A gateway process that is ready."""
         process = self.start("serve", "--child", "0", port=port)
-        self._gateways.append(process)
         await self.ready(process, port or self.port)
         return process
 
@@ -189,8 +193,8 @@ class House:
         begun_s = time.monotonic()
 
         async def healed() -> bool:
-            alive = sum(process.poll() is None for process in self._gateways)
-            return len(self.spools) <= alive and not await self.leftovers()
+            alive = sum(process.poll() is None for process in self._everybody)
+            return len(self.spools) <= alive - self._workers and not await self.leftovers()
 
         await until(healed, within_s)
         return time.monotonic() - begun_s
