@@ -2,7 +2,7 @@
 
 ModelFault
   Refused             the request is wrong: 400
-    UnknownModel, InputTooLong, NoPictures, BadPicture, NotOffered
+    UnknownModel, InputTooLong, InputTooLarge, NoPictures, BadPicture, NotOffered
   ModelUnavailable    the model cannot be had: 503
   RemoteFailed        the server behind a remote model failed (502), or is silent or busy (503)
 """
@@ -44,6 +44,16 @@ class InputTooLong(Refused):
         self.index = index
         self.tokens = tokens
         self.limit = limit
+
+
+class InputTooLarge(Refused):
+    """More characters than any text has that is not too long: not even counted."""
+
+    code = "INPUT_TOKEN_LIMIT_EXCEEDED"
+
+    def __init__(self, index: int, characters: int, limit: int) -> None:
+        super().__init__(f"Input {index} has {characters} characters; at most {limit} are taken")
+        self.index = index
 
 
 class NoPictures(Refused):

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from services.models.batches import Job, Piece
-from services.models.faults import InputTooLong, ModelUnavailable, NotOffered
+from services.models.faults import InputTooLarge, InputTooLong, ModelUnavailable, NotOffered
 from services.models.lanes import Lanes, in_thread
 from services.models.registry import Local
 from services.models.session import Session
@@ -25,6 +25,9 @@ POOLED: Final = ("pooled", "sentence_embedding", "text_embeds", "embeddings")
 TOKENS: Final = ("token_vectors", "last_hidden_state", "token_embeddings")
 # Texts of a request that one thread counts before others have their turn.
 UNIT_CHARACTERS: Final = 131_072
+# Longer than any text of 8,192 tokens: a word of a hundred letters is one token at least. What has
+# more characters consists of blanks, marks or one endless word, and would be counted for seconds.
+MOST_CHARACTERS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,9 @@ class LocalText:
     def _counted(self, texts: Sequence[str], begin: int, room: int, truncate: bool) -> list[Ids]:
         found = []
         for index, text in enumerate(texts, begin):
-            ids = self._tokens.ids(text, room)
+            if len(text) > MOST_CHARACTERS and not truncate:
+                raise InputTooLarge(index, len(text), MOST_CHARACTERS)
+            ids = self._tokens.ids(text[:MOST_CHARACTERS], room)
             if len(ids) > room and not truncate:
                 tokens = len(ids) + self._tokens.specials
                 raise InputTooLong(index, tokens, self._entry.max_tokens)

@@ -66,7 +66,9 @@ class RemoteText:
         else:
             path = "/embed"
             body = {"inputs": list(texts), "normalize": True, "truncate": truncate}
-        async with self._opened().post(entry.url + path, data=orjson.dumps(body)) as response:
+        async with self._opened().post(
+            entry.url + path, data=orjson.dumps(body), allow_redirects=False
+        ) as response:
             raw = await self._read(response)
             if response.status != 200:
                 raise self._refused(response.status, raw)

@@ -23,6 +23,7 @@ SHORT_CHARACTERS: Final = 2_048
 SLICE_CHARACTERS: Final = 16_384
 # How far back from the end of a slice a boundary is looked for.
 LOOK_BACK_CHARACTERS: Final = 4_096
+BLANKS: Final = (" ", "\n", "\t", "\u3000")
 
 
 class Tokens:
@@ -77,13 +78,14 @@ def _boundary(text: str, start: int) -> int:
     limit = start + SLICE_CHARACTERS
     if limit >= len(text):
         return len(text)
-    least = max(limit - LOOK_BACK_CHARACTERS, start)
-    for index in range(limit, least, -1):
-        if text[index].isspace() and not text[index - 1].isspace():
-            return index
-    for index in range(limit, least, -1):
-        if _is_ideograph(text[index]) and _is_ideograph(text[index - 1]):
-            return index
+    least = limit - LOOK_BACK_CHARACTERS
+    blank = max(text.rfind(blank, least, limit) for blank in BLANKS)
+    if blank > 0:
+        return blank
+    if not text[least:limit].isascii():
+        for index in range(limit, least, -1):
+            if _is_ideograph(text[index]) and _is_ideograph(text[index - 1]):
+                return index
     return limit
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests.services import images
+
 PAGES = Path(__file__).parent / "pages"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BOMB_BYTES = 200 * 1024 * 1024
@@ -212,7 +214,12 @@ async def cookie(_request: web.Request) -> web.StreamResponse:
     return html("<title>Cookie</title><p>A page that sets a cookie.</p>", **{"Set-Cookie": "a=b"})
 
 
+async def picture(_: web.Request) -> web.Response:
+    return web.Response(body=images.solid("red"), content_type="image/png")
+
+
 ROUTES = {
+    "/picture.png": picture,
     "/page/{name}": page,
     "/plain.txt": plain,
     "/data.json": json_target,
