@@ -20,7 +20,7 @@ up: setup
 	@exec setpriv --pdeathsig TERM -- .venv/bin/sluice up
 
 test: setup
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup
 	@.venv/bin/ruff format --check .
