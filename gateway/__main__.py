@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.commands import doctor, keys, migrate, serve, up, worker
+from gateway.commands import doctor, index, keys, migrate, serve, up, worker
 from gateway.commands.file_limit import raise_file_limit
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault, Fault
@@ -42,6 +42,7 @@ def commands() -> dict[str, Command]:
         "reconcile": Command(
             keys.HELP_RECONCILE, keys.no_arguments, _with_settings(keys.execute_reconcile)
         ),
+        "index": Command(index.HELP, index.add_arguments, _with_settings(index.execute)),
         "doctor": Command(doctor.HELP, doctor.add_arguments, doctor.execute),
     }
 
