@@ -89,6 +89,7 @@ def envelope(request: web.Request, status: int, message: str) -> web.Response:
 
 
 def no_such_path(request: web.Request) -> web.Response:
+    """404 for a path that nobody takes."""
     return envelope(request, 404, f"No such path: {request.path[:200]}")
 
 

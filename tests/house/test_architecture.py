@@ -69,6 +69,10 @@ OWNERS = {
     "trafilatura": {"services.reader"},
     "selectolax": {"services.reader"},
     "html_to_markdown": {"services.reader"},
+    "onnx": {"services.models.graph"},
+    "onnxruntime": {"services.models.session"},
+    "tokenizers": {"services.models.tokens"},
+    "PIL": {"services.models.pictures"},
 }
 
 

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from services.models.windows import Floats
+Reals = NDArray[np.floating[Any]]
 
 HEADS = 12
 
 
-def token_vectors(tensors: Mapping[str, Floats], ids: list[int]) -> Floats:
+def token_vectors(tensors: Mapping[str, Reals], ids: list[int]) -> Reals:
     """[length, width] for one text without padding."""
     name = "embeddings"
     x = (
@@ -32,7 +34,7 @@ def token_vectors(tensors: Mapping[str, Floats], ids: list[int]) -> Floats:
     return x.astype(np.float32)
 
 
-def _attended(tensors: Mapping[str, Floats], name: str, x: Floats) -> Floats:
+def _attended(tensors: Mapping[str, Reals], name: str, x: Reals) -> Reals:
     query, key, value = (
         np.split(_dense(tensors, f"{name}.{part}", x), HEADS, axis=1)
         for part in ("query", "key", "value")
@@ -44,11 +46,12 @@ def _attended(tensors: Mapping[str, Floats], name: str, x: Floats) -> Floats:
     return np.concatenate(heads, axis=1)
 
 
-def _dense(tensors: Mapping[str, Floats], name: str, x: Floats) -> Floats:
+def _dense(tensors: Mapping[str, Reals], name: str, x: Reals) -> Reals:
     return x @ tensors[f"{name}.weight"].T.astype(np.float64) + tensors[f"{name}.bias"]
 
 
-def _normed(tensors: Mapping[str, Floats], name: str, x: Floats) -> Floats:
+def _normed(tensors: Mapping[str, Reals], name: str, x: Reals) -> Reals:
     centred = x - x.mean(axis=1, keepdims=True)
     deviation = np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-12)
-    return centred / deviation * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
+    found: Reals = centred / deviation * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
+    return found
