@@ -4,7 +4,6 @@ It refuses with the reader's envelope and never charges for a refusal.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -12,24 +11,28 @@ import orjson
 from aiohttp import web
 
 from services import serving, wire
-from services.reader import forms, inputs, options, refusals, target, trust
-from services.reader.fetch import Ask, Fetched, Fetcher
+from services.reader import engines, forms, inputs, options, refusals, target, trust
+from services.reader.cache import Cache
+from services.reader.fetch import Fetcher
 from services.reader.forms import Form, Reading
 from services.reader.guard import OWN_LABELS, Guard, SystemLookup
-from services.reader.jobs import Failure, Job
 from services.reader.options import Options
 from services.reader.pool import Pool
+from services.reader.reading import Readings
 from services.reader.refusals import Refusal
+from services.reader.shots import PREFIX, Shots
+from services.reader.wanted import Wanted
 from services.settings import Settings
 
 # Larger bodies are parsed in a thread, so that the loop is not held.
 LARGE_BODY_BYTES: Final = 256 * 1024
 METHODS: Final = frozenset({"GET", "HEAD", "POST"})
+CACHE_FOLDER: Final = "reader-cache"
 Fields = Mapping[str, Any]
 
 
 class Reader:
-    """Reads pages for the gateway. `start` and `stop` bracket its worker processes."""
+    """Reads pages for the gateway. `run` brackets its worker processes and its browser."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -40,104 +43,106 @@ class Reader:
             allowed=settings.reader_allow,
             own_origins=settings.gateway_origins,
         )
-        self._fetcher = Fetcher(guard, trust.context(), settings.reader_user_agent)
+        fetcher = Fetcher(guard, trust.context(), settings.reader_user_agent)
         self._pool = Pool(
             settings.reader_workers,
             page_ms=settings.reader_extract_ms,
             worker_bytes=settings.reader_worker_bytes,
         )
+        self._kept = Cache(settings.data_dir / CACHE_FOLDER, settings.reader_cache_bytes)
+        self._browser = engines.browser(settings, guard)
+        self._readings = Readings(
+            fetcher,
+            self._pool,
+            self._kept,
+            settings.reader_page_bytes,
+            self._browser,
+            engines.describer(settings, fetcher),
+        )
+        self._shots = Shots()
         self._own_hosts = _own_hosts(settings)
 
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
         self._pool.start()
+        await asyncio.to_thread(self._kept.open)
+        if self._browser is not None:
+            await self._browser.start()
         yield
+        if self._browser is not None:
+            await self._browser.stop()
         await self._pool.stop()
         self._lookup.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        outcome = await self._read(request)
-        form = forms.accepted(request.headers.get("Accept", ""))
+        picture = self._shots.find(request.path) if request.path.startswith(PREFIX) else None
+        if picture is not None:
+            return _picture(picture, wire.void_headers())
+        accept = request.headers.get("Accept", "")
+        outcome = await self._read(request, forms.accepted(accept))
         if isinstance(outcome, Refusal):
-            return _refuse(outcome)
+            return _refuse(outcome, accept)
         if outcome is None:
-            return self._index(form)
-        return _answer(form, *outcome)
+            return self._index(forms.accepted(accept))
+        return self._answer(forms.accepted(accept), *outcome)
 
-    async def _read(self, request: web.Request) -> tuple[Reading, Options] | Refusal | None:
+    async def _read(
+        self, request: web.Request, form: Form
+    ) -> tuple[Reading, Options] | Refusal | None:
         """The page with its options, a refusal, or None where the index page is asked for."""
-        started_s = time.monotonic()
         if request.method not in METHODS:
             return refusals.by_status(405, f"{request.method} is not a method of the reader")
         fields = await _fields(request)
         if isinstance(fields, Refusal):
             return fields
-        wanted = options.read(request.headers, fields if request.method == "POST" else {})
-        if isinstance(wanted, Refusal):
-            return wanted
-        form = forms.accepted(request.headers.get("Accept", ""))
-        if len(wanted.wishes.formats) > 1 and form is Form.TEXT:
+        chosen = options.read(request.headers, fields if request.method == "POST" else {})
+        if isinstance(chosen, Refusal):
+            return chosen
+        if len(chosen.wishes.formats) > 1 and form is Form.TEXT:
             return refusals.bad_option(
                 "respondWith",
                 "Several formats at once need an answer in JSON or events: accept "
                 "'application/json' or 'text/event-stream', and not 'text/plain'",
             )
         given = _named_target(request, fields)
-        if isinstance(given, Refusal) or (not given and "html" not in fields):
-            return given or _no_target(request)
-        deadline_ms = wanted.timeout_ms or self._settings.reader_timeout_ms
-        page = await self._page(given, fields.get("html"), wanted, deadline_ms)
-        if isinstance(page, Refusal):
-            return page
-        spent_ms = int((time.monotonic() - started_s) * 1000)
-        # A page that took its whole time to arrive still deserves to be taken apart.
-        left_ms = max(deadline_ms - spent_ms, 1000)
-        reading = await self._take_apart(page, given, wanted, left_ms)
-        return reading if isinstance(reading, Refusal) else (reading, wanted)
-
-    async def _page(
-        self, given: str, html: object, wanted: Options, deadline_ms: int
-    ) -> Fetched | Refusal:
-        """The bytes: fetched, or as the client sent them."""
+        if isinstance(given, Refusal):
+            return given
+        upload = await asyncio.to_thread(inputs.document, fields)
+        if isinstance(upload, Refusal) or (not given and upload is None):
+            return upload or _no_target(request)
         named = target.parse(given, self._own_hosts) if given else None
         if isinstance(named, Refusal):
             return named
-        if html is not None:
-            if not isinstance(html, str) or not html.strip():
-                return refusals.bad_option("html", "html must be a string that is not empty")
-            page = html.encode("utf-8", "replace")
-            here = named or target.Target("http", "localhost", 80, "/")
-            return Fetched(here, 0, "", "text/html", "utf-8", page)
-        assert named is not None
-        ask = Ask(wanted.request_headers, deadline_ms, self._settings.reader_page_bytes)
-        return await self._fetcher.fetch(named, ask)
+        deadline_ms = chosen.timeout_ms or self._settings.reader_timeout_ms
+        reading = await self._readings.read(Wanted(named, upload, chosen, deadline_ms))
+        return reading if isinstance(reading, Refusal) else (reading, chosen)
 
-    async def _take_apart(
-        self, page: Fetched, given: str, wanted: Options, left_ms: int
-    ) -> Reading | Refusal:
-        first = target.parse(given, self._own_hosts) if given else page.target
-        assert isinstance(first, target.Target)
-        shown = first.url if given else ""
-        base = page.target.url if wanted.final_base else first.url
-        if not page.body.strip():
-            return refusals.no_content(f"No content available for URL {shown}")
-        job = Job(base, page.content_type, page.charset, wanted.wishes)
-        parts = await self._pool.extract(job, page.body, left_ms)
-        if isinstance(parts, Failure):
-            return _failed(parts, shown)
-        empty = not any((parts.content, parts.text, parts.html))
-        if empty:
-            selectors = ", ".join(wanted.wishes.target_selectors)
-            suffix = f" with target selector {selectors}" if selectors else ""
-            return refusals.no_content(f"No content available for URL {shown}{suffix}")
-        if wanted.budget_tokens is not None and parts.tokens > wanted.budget_tokens:
-            return refusals.over_budget(wanted.budget_tokens, parts.tokens)
-        warnings = parts.warnings
-        if page.status >= 400:
-            warnings = (
-                f"Target URL returned error {page.status}: {page.reason}".rstrip(": "),
-                *warnings,
+    def _answer(self, form: Form, reading: Reading, chosen: Options) -> web.Response:
+        headers = {wire.USAGE_TOKENS: str(reading.tokens)}
+        if form is Form.TEXT:
+            picture = reading.pageshot or reading.screenshot
+            if picture is not None:
+                return _picture(picture, headers)
+            body = forms.text(reading, chosen).encode("utf-8", "replace")
+            return _written(200, body, form, headers)
+        addresses = {
+            name: self._address(picture)
+            for name, picture in (
+                ("screenshotUrl", reading.screenshot),
+                ("pageshotUrl", reading.pageshot),
             )
-        return Reading(shown, page.status, page.reason, parts, warnings)
+            if picture is not None
+        }
+        write = forms.json if form is Form.JSON else forms.event
+        return _written(200, write(reading, chosen, addresses), form, headers)
+
+    def _address(self, picture: bytes) -> str:
+        """Where the picture can be had for a while, through the reader's own door."""
+        path = self._shots.keep(picture)
+        domain = self._settings.domain
+        if domain != "localhost":
+            return f"https://r.{domain}{path}"
+        port = next(iter(self._settings.gateway_origins)).port
+        return f"http://r.{domain}:{port}{path}"
 
     def _index(self, form: Form) -> web.Response:
         fields = forms.index(self._settings.domain)
@@ -184,26 +189,18 @@ def _no_target(request: web.Request) -> Refusal | None:
     return None
 
 
-def _failed(failure: Failure, url: str) -> Refusal:
-    """What the client is told when a page could not be taken apart."""
-    if failure.kind == "selector":
-        return refusals.bad_option("selector", f"Not a valid CSS selector: {failure.detail[:80]!r}")
-    if failure.kind == "media":
-        return refusals.not_available("url", f"Reading a target of type {failure.detail!r}")
-    return refusals.no_content(f"Failed to read {url}: {failure.detail}")
+def _picture(picture: bytes, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(body=picture, content_type="image/png", headers=headers)
 
 
-def _answer(form: Form, reading: Reading, wanted: Options) -> web.Response:
-    headers = {wire.USAGE_TOKENS: str(reading.parts.tokens)}
-    if form is Form.JSON:
-        return _written(200, forms.json(reading, wanted), form, headers)
-    if form is Form.EVENTS:
-        return _written(200, forms.event(reading, wanted), form, headers)
-    return _written(200, forms.text(reading, wanted).encode("utf-8", "replace"), form, headers)
-
-
-def _refuse(refusal: Refusal) -> web.Response:
-    return _written(refusal.status, forms.refusal_json(refusal), Form.JSON, wire.void_headers())
+def _refuse(refusal: Refusal, accept: str = "") -> web.Response:
+    form = forms.wanted_of_refusals(accept)
+    write = {
+        Form.JSON: forms.refusal_json,
+        Form.TEXT: forms.refusal_text,
+        Form.EVENTS: forms.refusal_event,
+    }[form]
+    return _written(refusal.status, write(refusal), form, wire.void_headers())
 
 
 def _envelope(_request: web.Request, status: int, message: str) -> web.Response:

@@ -1,33 +1,55 @@
-"""The page as a tree: selectors, absolute addresses, links, images and the facts of its head.
+"""The page as a tree: selectors, absolute addresses, links and images, and changes to it.
 
-Owner of selectolax. It runs in a worker process. It refuses selectors that are not valid CSS.
+Owner of selectolax, with `facts`. It runs in a worker process. It refuses selectors that are not
+valid CSS.
 """
 
-import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import urljoin
+from hashlib import blake2s
+from typing import Final
+from urllib.parse import urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-LAZY_SOURCES: Final = ("data-src", "data-original", "data-lazy-src", "data-url", "srcset")
+from services.reader import facts
+from services.reader.facts import flat
+
+LAZY_SOURCES: Final = (
+    "data-src",
+    "data-original",
+    "data-lazy-src",
+    "data-url",
+    "data-srcset",
+    "data-lazy-srcset",
+    "srcset",
+)
 # Stands for data in an address while the page is taken apart; the name can never be resolved.
 STAND_IN: Final = "http://data-url.invalid/"
-EXTERNAL_RELS: Final = frozenset({"alternate", "canonical", "icon", "next", "prev", "amphtml"})
-TITLE_META: Final = ("og:title", "twitter:title")
-DESCRIPTION_META: Final = ("description", "og:description", "twitter:description")
-TIME_META: Final = (
-    "article:published_time",
-    "og:published_time",
-    "datepublished",
-    "date",
-    "dc.date",
-    "dcterms.created",
-    "pubdate",
-    "parsely-pub-date",
-    "publish_date",
+NOT_LINKS: Final = ("javascript:", "file:", "vbscript:")
+# What lies over a page: told by its role, or by a class or id that such things have.
+OVERLAYS: Final = (
+    "dialog",
+    "[role=dialog]",
+    "[role=alertdialog]",
+    "[aria-modal=true]",
+    *(
+        f'[{attribute}*="{word}" i]'
+        for word in (
+            "cookie",
+            "consent",
+            "gdpr",
+            "newsletter-popup",
+            "modal-",
+            "overlay",
+            "paywall",
+        )
+        for attribute in ("id", "class")
+    ),
 )
+KEPT_FROM_OVERLAYS: Final = frozenset({"html", "body", "main", "article"})
+SHADOW: Final = re.compile(r"^<template\b[^>]*>|</template>$", re.IGNORECASE)
 
 
 class BadSelectorError(ValueError):
@@ -43,22 +65,52 @@ class Picture:
 
 
 class Dom:
-    """A parsed page whose addresses are absolute."""
+    """A parsed page whose addresses are absolute, unless `url` is empty."""
 
     def __init__(self, html: str, url: str, *, keep_data_urls: bool) -> None:
         self._tree = LexborHTMLParser(html)
         self._keep_data_urls = keep_data_urls
         base = self._tree.css_first("base[href]")
         self._base = _join(url, base.attrs.sget("href")) or url if base else url
-        self.metadata = dict(self._metadata())
-        self.published_time = self._published_time()
+        self.metadata = facts.metadata(self._tree)
+        self.published_time = facts.published_time(self._tree, self.metadata)
+        self.title = facts.title(self._tree, self.metadata)
         self._make_absolute()
+
+    @property
+    def html(self) -> str:
+        return self._tree.html or ""
+
+    @property
+    def body_html(self) -> str:
+        """What stands inside the body."""
+        body = self._tree.body
+        return "".join(node.html or "" for node in body.iter(include_text=True)) if body else ""
+
+    @property
+    def description(self) -> str:
+        return facts.description(self.metadata)
+
+    @property
+    def external(self) -> dict[str, dict[str, dict[str, str]]]:
+        return facts.external(self._tree)
+
+    def has(self, selector: str) -> bool:
+        """Whether anything matches `selector`, one of our own."""
+        return self._tree.css_first(selector) is not None
 
     def remove(self, selectors: tuple[str, ...]) -> None:
         """Takes every element that matches out of the page."""
         for selector in selectors:
             for node in self._select(selector):
                 node.decompose()
+
+    def remove_overlays(self) -> None:
+        """Takes out what lies over the page: dialogs, cookie banners, walls."""
+        for selector in OVERLAYS:
+            for node in self._tree.css(selector):
+                if node.tag not in KEPT_FROM_OVERLAYS and node.css_first("main, article") is None:
+                    node.decompose()
 
     def target(self, selectors: tuple[str, ...]) -> str | None:
         """The outer HTML of every match in the order of the selectors; None if nothing matches."""
@@ -68,81 +120,116 @@ class Dom:
     def matches(self, selectors: tuple[str, ...]) -> bool:
         return any(self._select(selector) for selector in selectors)
 
-    @property
-    def html(self) -> str:
-        return self._tree.html or ""
-
-    @property
-    def title(self) -> str:
-        for node in self._tree.css("title"):
-            parent = node.parent
-            if parent is None or parent.tag != "svg":
-                return _flat(node.text())
-        named = next((self.metadata[name] for name in TITLE_META if name in self.metadata), "")
-        heading = self._tree.css_first("h1")
-        return _flat(named or (heading.text() if heading else ""))
-
-    @property
-    def description(self) -> str:
-        return next((self.metadata[key] for key in DESCRIPTION_META if key in self.metadata), "")
-
-    @property
-    def external(self) -> dict[str, dict[str, dict[str, str]]]:
-        """What the page links to in its head, by relation."""
-        found: dict[str, dict[str, dict[str, str]]] = {}
-        for node in self._tree.css("link[rel][href]"):
-            attributes = node.attrs
-            href = attributes.sget("href")
-            for relation in attributes.sget("rel").lower().split():
-                if relation in EXTERNAL_RELS and href:
-                    facts = {
-                        key: value
-                        for key in ("type", "title", "hreflang")
-                        if (value := attributes.get(key))
-                    }
-                    found.setdefault(relation, {})[href] = facts
-        return found
-
     def links(self) -> Iterator[tuple[str, str]]:
         """Text and address of every link, in order."""
         for node in self._tree.css("a[href]"):
             href = node.attrs.sget("href")
             if href:
-                yield _flat(node.text()) or _flat(node.attrs.sget("title")), href
+                yield flat(node.text()) or flat(node.attrs.sget("title")), href
 
     def pictures(self) -> Iterator[Picture]:
         """Every image that has an address, in order."""
         for node in self._tree.css("img[src]"):
             source = node.attrs.sget("src")
             if source:
-                yield Picture(source, _flat(node.attrs.sget("alt")))
+                yield Picture(source, flat(node.attrs.sget("alt")))
 
     def show(
         self, name_picture: Callable[[str, str], str], retain_images: str, retain_links: str
     ) -> None:
         """Writes the names of images into the page, and drops what the client did not want."""
         for node in self._tree.css("img[src]"):
-            if retain_images == "none":
+            alt = flat(node.attrs.sget("alt"))
+            if retain_images == "none" or (retain_images in ("alt", "alt_p") and not alt):
                 node.decompose()
                 continue
-            name = name_picture(node.attrs.sget("src"), _flat(node.attrs.sget("alt")))
-            if retain_images == "alt":
+            name = name_picture(node.attrs.sget("src"), alt)
+            if retain_images in ("alt", "alt_p"):
                 node.replace_with(f"({name})")
             else:
                 node.attrs["alt"] = name
         if retain_links == "none":
             self.remove(("a[href]",))
         elif retain_links == "text":
-            self._tree.unwrap_tags(["a"])
+            self.unwrap("a")
+
+    def give_alts(self, alts: Mapping[str, str]) -> None:
+        """Gives images without a text the one that was found for their address."""
+        for node in self._tree.css("img[src]"):
+            if not node.attrs.sget("alt").strip() and (alt := alts.get(node.attrs.sget("src"))):
+                node.attrs["alt"] = alt
 
     def hide_data_urls(self) -> dict[str, str]:
-        """Puts short addresses in place of images' data, which the extractor would not keep."""
+        """Puts short addresses in place of images' data, which the extractor would not keep.
+
+        Answers what the addresses stand for: the data, or the name that a browser would give it.
+        """
         hidden = {}
+        parts = urlsplit(self._base)
+        origin = f"{parts.scheme}://{parts.netloc}" if parts.netloc else "null"
         for number, node in enumerate(self._tree.css('img[src^="data:"]')):
-            stand_in = f"{STAND_IN}{number}.png"
-            hidden[stand_in] = node.attrs.sget("src")
+            stand_in, source = f"{STAND_IN}{number}.png", node.attrs.sget("src")
+            digest = blake2s(source.encode("utf-8", "replace"), digest_size=16).hexdigest()
+            hidden[stand_in] = source if self._keep_data_urls else f"blob:{origin}/{digest}"
             node.attrs["src"] = stand_in
         return hidden
+
+    def unwrap(self, *tags: str) -> None:
+        """Takes the tags away and leaves what stands between them."""
+        self._tree.unwrap_tags(list(tags))
+
+    def replace(self, selector: str, write: Callable[[str], str]) -> None:
+        """Puts the HTML that `write` makes of an element's own in its place; innermost first."""
+        for node in reversed(self._tree.css(selector)):
+            _put(node, write(node.html or ""))
+
+    def rewrite_links(self, write: Callable[[str, str], tuple[str, str] | str | None]) -> None:
+        """Puts in place of a link what `write` says of its text and address.
+
+        A text; or two texts, between which the content stays; None leaves the content alone.
+        """
+        for node in self._tree.css("a[href]"):
+            written = write(flat(node.text()), node.attrs.sget("href"))
+            if isinstance(written, str):
+                node.replace_with(written)
+                continue
+            if written is not None:
+                # A heading in a link is a heading of its own line, and the link stays inside it.
+                heading = node.css_first("h1, h2, h3, h4, h5, h6")
+                if heading is not None:
+                    heading.inner_html = written[0] + _inner(heading) + written[1]
+                else:
+                    node.insert_before(written[0])
+                    node.insert_after(written[1])
+            node.unwrap(delete_empty=True)
+
+    def flatten_tables(self) -> None:
+        """Makes every cell of every table a paragraph."""
+        for table in reversed(self._tree.css("table")):
+            cells = table.css("caption, td, th")
+            _put(table, "".join(f"<div>{_inner(cell)}</div>" for cell in cells))
+
+    def frames(self) -> list[str]:
+        """The absolute addresses of the page's iframes, each once, in order."""
+        found = [
+            _join(self._base, node.attrs.sget("src")) for node in self._tree.css("iframe[src]")
+        ]
+        return list(dict.fromkeys(url for url in found if url.startswith(("http:", "https:"))))
+
+    def fill_frames(self, documents: Mapping[str, str], *, quoted: bool) -> None:
+        """Puts the documents, as HTML by address, in the place of their iframes."""
+        tag = "blockquote" if quoted else "div"
+        for node in self._tree.css("iframe"):
+            own = node.attrs.get("srcdoc")
+            url = _join(self._base, node.attrs.sget("src"))
+            html = documents.get(url) if own is None else body_of(own, self._base)
+            if html:
+                _put(node, f"<{tag}>{html}</{tag}>")
+
+    def open_shadows(self) -> None:
+        """Puts declared shadow trees where a browser would show them."""
+        for node in reversed(self._tree.css("template[shadowrootmode]")):
+            _put(node, f"<div>{SHADOW.sub('', (node.html or '').strip())}</div>")
 
     def _select(self, selector: str) -> list[LexborNode]:
         try:
@@ -154,7 +241,7 @@ class Dom:
         for name in ("a", "area", "link"):
             for node in self._tree.css(f"{name}[href]"):
                 href = node.attrs.sget("href").strip()
-                if href.lower().startswith("javascript:"):
+                if href.lower().startswith(NOT_LINKS):
                     del node.attrs["href"]  # a script is no address, and no reader should run it
                 else:
                     node.attrs["href"] = _join(self._base, href)
@@ -172,51 +259,30 @@ class Dom:
         source = node.attrs.sget("src").strip()
         if not source or source.startswith("data:"):
             lazy = next((value for key in LAZY_SOURCES if (value := node.attrs.get(key))), "")
-            source = lazy.split(",")[0].split(" ")[0] if lazy else source
+            source = lazy.strip().split(" ")[0].rstrip(",") if lazy else source
         if source.startswith("data:"):
-            return source if self._keep_data_urls else ""
+            # Data without a text is a spacer or a decoration.
+            wanted = self._keep_data_urls or node.attrs.sget("alt").strip()
+            return source if wanted else ""
         return _join(self._base, source) if source else ""
 
-    def _metadata(self) -> Iterator[tuple[str, str]]:
-        root = self._tree.root
-        language = root.attrs.get("lang") if root is not None else None
-        if language:
-            yield "lang", language
-        seen = set()
-        for node in self._tree.css("meta[content]"):
-            name = node.attrs.sget("property") or node.attrs.sget("name")
-            key = (name or node.attrs.sget("itemprop")).strip().lower()
-            if key and key not in seen:
-                seen.add(key)
-                yield key, node.attrs.sget("content").strip()
 
-    def _published_time(self) -> str | None:
-        for name in TIME_META:
-            if self.metadata.get(name):
-                return self.metadata[name]
-        for node in self._tree.css('script[type="application/ld+json"]'):
-            found = _date_published(node.text())
-            if found:
-                return found
-        stamp = self._tree.css_first("time[pubdate][datetime], [itemprop=datePublished][datetime]")
-        return stamp.attrs.get("datetime") if stamp is not None else None
+def body_of(html: str, url: str) -> str:
+    """What stands inside the body of a document, with absolute addresses."""
+    return Dom(html, url, keep_data_urls=False).body_html
 
 
-def _date_published(text: str) -> str | None:
-    try:
-        waiting: list[Any] = [json.loads(text)]
-    except (ValueError, RecursionError):
-        return None
-    while waiting:
-        value = waiting.pop(0)
-        if isinstance(value, list):
-            waiting.extend(value)
-        elif isinstance(value, dict):
-            published = value.get("datePublished")
-            if isinstance(published, str) and published:
-                return published
-            waiting.extend(child for child in value.values() if isinstance(child, list | dict))
-    return None
+def _put(node: LexborNode, html: str) -> None:
+    """Puts `html` in the place of `node`."""
+    holder = LexborHTMLParser(f"<div>{html}</div>").css_first("body > div")
+    if holder is None:
+        node.decompose()
+        return
+    node.replace_with(holder)
+
+
+def _inner(node: LexborNode) -> str:
+    return "".join(child.html or "" for child in node.iter(include_text=True))
 
 
 def _join(base: str, reference: str) -> str:
@@ -224,7 +290,3 @@ def _join(base: str, reference: str) -> str:
         return urljoin(base, reference.strip())
     except ValueError:
         return reference.strip()
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())

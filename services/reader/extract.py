@@ -1,47 +1,64 @@
 """One page, from bytes to the parts that were asked for. Runs in a worker process.
 
-1. text of the bytes, by label and content  2. the tree, with absolute addresses
+1. its kind, by bytes and label             2. text of the bytes, and the tree of it
 3. elements removed, elements targeted      4. main content, or all of it, as Markdown
-5. summaries of links and images            6. tokens
+5. summaries of links and images            6. chunks, tokens, warnings
 
-It refuses media types that are not text, and selectors that are not CSS, as a Failure.
+It refuses kinds that are not read, and selectors that are not CSS, as a Failure.
 """
 
+from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
-from services.reader import article, markdown
+from services.reader import article, chunks, documents, markdown, media
 from services.reader.charsets import decode
-from services.reader.dom import BadSelectorError, Dom
+from services.reader.documents import Plain
+from services.reader.dom import BadSelectorError, Dom, body_of
+from services.reader.dress import MARKS, Dress
 from services.reader.jobs import Extracted, Failure, Job, Wishes
+from services.reader.media import Media
 from services.reader.pictures import Album
 from services.tokenizer import Tokenizer
 
-HTML_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
-TEXT_TYPES: Final = frozenset(
-    {
-        "application/ecmascript",
-        "application/graphql",
-        "application/javascript",
-        "application/json",
-        "application/sql",
-        "application/toml",
-        "application/x-javascript",
-        "application/x-ndjson",
-        "application/x-sh",
-        "application/x-yaml",
-        "application/xml",
-        "application/yaml",
-        "message/rfc822",
-    }
-)
-TEXT_SUFFIXES: Final = ("+json", "+xml", "+yaml")
-SNIFFED_CHARACTERS: Final = 1024
 # Below this much text, unless it is a fair share of all there is, the extractor has found a teaser
 # or a notice, not the page.
 ARTICLE_CHARACTERS: Final = 200
 ARTICLE_SHARE: Final = 5
 # The published reader never charges more for one page.
 CHARGE_TOKENS: Final = 2_000_000
+# A page with more content than this is taken to be whole: no warnings about what is hidden.
+WHOLE_TOKENS: Final = 200
+# Less text than this beside scripts is a page that its scripts have yet to write.
+SHELL_CHARACTERS: Final = 200
+HIDDEN_IFRAME: Final = (
+    "This page contains iframe that are currently hidden, consider enabling iframe processing."
+)
+HIDDEN_SHADOW: Final = (
+    "This page contains shadow DOM that are currently hidden, "
+    "consider enabling shadow DOM processing."
+)
+CAPTCHA: Final = (
+    "This page maybe requiring CAPTCHA, please make sure you are authorized to access this page."
+)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What a page gave, before it is trimmed and counted."""
+
+    texts: dict[str, str]
+    title: str = ""
+    description: str = ""
+    published_time: str | None = None
+    links: list[tuple[str, str]] = field(default_factory=list)
+    images: list[tuple[str, str]] = field(default_factory=list)
+    nameless: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    page: Dom | None = None
+    pages: int | None = None
+    shell: bool = False
 
 
 class Extractor:
@@ -51,70 +68,54 @@ class Extractor:
         self._tokenizer = tokenizer
 
     def extract(self, job: Job, body: bytes) -> Extracted | Failure:
-        kind = media_kind(job.content_type, body)
-        if kind is None:
-            return Failure("media", job.content_type)
-        text = decode(body, job.charset)
-        if kind == "text":
-            return self._plain(job.wishes, text)
+        frames_bytes = sum(frame.size_bytes for frame in job.frames)
+        main = body[: len(body) - frames_bytes]
+        kind = media.kind(job.content_type, main)
         try:
-            return self._page(job, text)
+            if kind is not Media.HTML:
+                plain = documents.read(kind, job, main)
+                if isinstance(plain, Failure):
+                    return plain
+                return self._finish(job.wishes, _of_plain(plain))
+            source = MARKS.sub("", decode(main, job.charset))
+            if job.survey:
+                return _survey(Dom(source, job.url, keep_data_urls=False))
+            return self._finish(job.wishes, _page(job, source, body[len(main) :]))
         except BadSelectorError as fault:
             return Failure("selector", str(fault))
 
-    def _plain(self, wishes: Wishes, text: str) -> Extracted:
-        """A document that is not HTML: every format of it is its text."""
-        text = text.replace("\r\n", "\n").strip("\ufeff\n")
-        parts = dict.fromkeys(("content", "text", "html"), text)
-        return self._finish(wishes, parts, None, (), ([], []))
-
-    def _page(self, job: Job, source: str) -> Extracted:
-        wishes = job.wishes
-        page = Dom(source, job.url, keep_data_urls=wishes.keep_data_urls)
-        warnings = []
-        if wishes.wait_selectors and not page.matches(wishes.wait_selectors):
-            warnings.append("Nothing in the page as served matches X-Wait-For-Selector")
-        page.remove(wishes.remove_selectors)
-        scope = page.target(wishes.target_selectors)
-        if wishes.target_selectors and scope is None:
-            return _nothing(page)
-        chosen = Dom(scope, job.url, keep_data_urls=True) if scope is not None else page
-        parts = {"html": chosen.html if "html" in wishes.formats else ""}
-        if "text" in wishes.formats:
-            parts["text"] = markdown.to_text(chosen.html)
-        links = list(page.links()) if wishes.links_summary else []
-        pictures = list(page.pictures()) if wishes.images_summary else []
-        album = Album()
-        if "content" in wishes.formats or "markdown" in wishes.formats:
-            whole = "content" not in wishes.formats or scope is not None
-            parts["content"] = _content(chosen, job, album, whole=whole)
-        summaries = (links, album.summary(pictures))
-        return self._finish(wishes, parts, page, tuple(warnings), summaries)
-
-    def _finish(
-        self,
-        wishes: Wishes,
-        parts: dict[str, str],
-        page: Dom | None,
-        warnings: tuple[str, ...],
-        summaries: tuple[list[tuple[str, str]], list[tuple[str, str]]],
-    ) -> Extracted:
+    def _finish(self, wishes: Wishes, parts: _Parts) -> Extracted:
         wanted = {"content" if form == "markdown" else form for form in wishes.formats}
-        kept = {form: self._trim(wishes, parts.get(form, "")) for form in wanted}
+        kept = {
+            form: self._trim(wishes, parts.texts.get(form, ""))
+            for form in ("content", "text", "html")
+            if form in wanted
+        }
         tokens = sum(self._tokenizer.count(text) for text in kept.values())
+        content = kept.get("content")
+        warnings = [*parts.warnings, *(parts.hints if tokens < WHOLE_TOKENS else ())]
+        cut = (
+            chunks.cut(content, parts.title, wishes.chunking)
+            if wishes.chunking and content is not None
+            else None
+        )
         return Extracted(
-            title=page.title if page else "",
-            description=page.description if page else "",
-            published_time=page.published_time if page else None,
-            content=kept.get("content"),
+            title=parts.title,
+            description=parts.description,
+            published_time=parts.published_time,
+            content=content,
             text=kept.get("text"),
             html=kept.get("html"),
-            links=summaries[0] if wishes.links_summary else None,
-            images=summaries[1] if wishes.images_summary else None,
-            metadata=page.metadata if page else {},
-            external=page.external if page else {},
-            warnings=warnings,
+            links=parts.links if wishes.links_summary else None,
+            images=parts.images if wishes.images_summary else None,
+            metadata=parts.page.metadata if parts.page else {},
+            external=parts.page.external if parts.page else {},
+            warnings=tuple(warnings),
             tokens=min(tokens, CHARGE_TOKENS),
+            chunks=cut,
+            pages=parts.pages,
+            nameless=parts.nameless,
+            shell=parts.shell,
         )
 
     def _trim(self, wishes: Wishes, text: str) -> str:
@@ -132,42 +133,110 @@ class Extractor:
         return ""
 
 
-def media_kind(content_type: str, body: bytes) -> str | None:
-    """`html`, `text`, or None for what is neither."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind in HTML_TYPES:
-        return "html"
-    head = body[:SNIFFED_CHARACTERS].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if kind in ("", "application/octet-stream", "text/plain", "application/xml", "text/xml"):
-        if head.startswith((b"<!doctype html", b"<html")) and kind != "text/plain":
-            return "html"
-        if not kind or kind == "application/octet-stream":
-            return None if _is_binary(body) else ("html" if head.startswith(b"<") else "text")
-    if kind.startswith("text/") or kind in TEXT_TYPES or kind.endswith(TEXT_SUFFIXES):
-        return "text"
-    return None
+def _of_plain(plain: Plain) -> _Parts:
+    return _Parts(
+        dict.fromkeys(("content", "text", "html"), plain.text),
+        title=plain.title,
+        description=plain.description,
+        published_time=plain.published_time,
+        images=plain.images,
+        pages=plain.pages,
+    )
 
 
-def _is_binary(body: bytes) -> bool:
-    head = body[:SNIFFED_CHARACTERS]
-    return b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff"))
-
-
-def _content(page: Dom, job: Job, album: Album, *, whole: bool) -> str:
-    """The main content as Markdown; the whole page where there is no article in it."""
+def _page(job: Job, source: str, frames: bytes) -> _Parts:
     wishes = job.wishes
-    hidden = page.hide_data_urls() if wishes.keep_data_urls else {}
+    page = Dom(source, job.url, keep_data_urls=wishes.keep_data_urls)
+    parts = _Parts({}, page.title, page.description, page.published_time, page=page)
+    parts.hints = _hints(page, source, wishes)
+    if wishes.shadow_dom:
+        page.open_shadows()
+    if wishes.iframes:
+        page.fill_frames(_documents(job, frames), quoted=wishes.iframes == "quoted")
+    if wishes.wait_selectors and not page.matches(wishes.wait_selectors):
+        parts.warnings.append("Nothing in the page as served matches X-Wait-For-Selector")
+    page.remove(wishes.remove_selectors)
+    if not wishes.overlays:
+        page.remove_overlays()
+    page.give_alts(job.alts)
+    scope = page.target(wishes.target_selectors)
+    if wishes.target_selectors and scope is None:
+        return _Parts({}, page.title, page.description, page.published_time)
+    chosen = Dom(scope, job.url, keep_data_urls=True) if scope is not None else page
+    if "html" in wishes.formats:
+        parts.texts["html"] = chosen.html
+    if "text" in wishes.formats:
+        parts.texts["text"] = markdown.to_text(chosen.html)
+    parts.links = list(page.links()) if wishes.links_summary else []
+    pictures = list(page.pictures()) if wishes.images_summary else []
+    album = Album()
+    if "content" in wishes.formats or "markdown" in wishes.formats:
+        whole = "content" not in wishes.formats or scope is not None
+        cited = _write_content(parts, chosen, job, album, whole=whole)
+        if wishes.retain_links == "gpt-oss":
+            parts.links = list(cited.items())
+    parts.images = album.summary(pictures)
+    parts.shell = _is_shell(parts, page)
+    return parts
+
+
+def _write_content(
+    parts: _Parts, page: Dom, job: Job, album: Album, *, whole: bool
+) -> dict[str, str]:
+    """Puts the Markdown of the main content, or of the whole page, into `parts`.
+
+    The whole page also where there is no article in it. Answers the citations, by number.
+    """
+    wishes = job.wishes
+    hidden = page.hide_data_urls()
     html = page.html
     if not whole:
         found = article.find(html)
         if found is not None and _is_the_page(found.text_characters, html):
             page = Dom(found.html, job.url, keep_data_urls=True)
+    parts.nameless = [
+        picture.url for picture in page.pictures() if not picture.alt and picture.url not in hidden
+    ]
     page.show(album.label, wishes.retain_images, wishes.retain_links)
-    content = markdown.to_markdown(page.html)
+    dress = Dress(wishes.style, wishes.retain_links, urlsplit(job.url).hostname or "")
+    dress.put_on(page)
+    content = dress.write(markdown.to_markdown(page.html, wishes.style))
     for stand_in, source in hidden.items():
         content = content.replace(stand_in, source)
     album.rename(hidden)
-    return content
+    parts.texts["content"] = content
+    return dress.cited
+
+
+def _documents(job: Job, frames: bytes) -> dict[str, str]:
+    """The iframes' documents as HTML, by address."""
+    found = {}
+    start = 0
+    for frame in job.frames:
+        body = frames[start : start + frame.size_bytes]
+        start += frame.size_bytes
+        if media.kind(frame.content_type, body) is Media.HTML:
+            found[frame.url] = body_of(MARKS.sub("", decode(body, frame.charset)), frame.url)
+    return found
+
+
+def _hints(page: Dom, source: str, wishes: Wishes) -> list[str]:
+    """What may be hidden, worth saying where there is little else."""
+    found = []
+    if not wishes.iframes and page.has("iframe[src], iframe[srcdoc]"):
+        found.append(HIDDEN_IFRAME)
+    if not wishes.shadow_dom and page.has("template[shadowrootmode]"):
+        found.append(HIDDEN_SHADOW)
+    if "captcha" in source or "cf-turnstile-response" in source:
+        found.append(CAPTCHA)
+    return found
+
+
+def _is_shell(parts: _Parts, page: Dom) -> bool:
+    text = max((len(text) for form, text in parts.texts.items() if form != "html"), default=0)
+    if text >= SHELL_CHARACTERS or not page.has("script"):
+        return False
+    return len(markdown.to_text(page.html)) < SHELL_CHARACTERS
 
 
 def _is_the_page(characters: int, html: str) -> bool:
@@ -176,8 +245,7 @@ def _is_the_page(characters: int, html: str) -> bool:
     return characters > 0 and characters * ARTICLE_SHARE >= len(markdown.to_text(html))
 
 
-def _nothing(page: Dom) -> Extracted:
-    """A page in which the targeted elements are missing: known, and without content."""
-    return Extracted(
-        page.title, page.description, page.published_time, "", "", "", None, None, {}, {}, (), 0
-    )
+def _survey(page: Dom) -> Extracted:
+    """Only the addresses of the iframes."""
+    frames = page.frames()
+    return Extracted("", "", None, None, None, None, None, None, {}, {}, (), 0, frames=frames)

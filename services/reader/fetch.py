@@ -8,14 +8,17 @@ import asyncio
 import ssl
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote
 
 import aiohttp
 from yarl import URL
 
+from services.reader import cookies
+from services.reader.cookies import Cookie
 from services.reader.guard import AddressRefusedError, Guard, Pinned, connector
+from services.reader.inflate import ENCODINGS, Inflate
 from services.reader.refusals import Refusal, no_content, too_large, unreachable
 from services.reader.target import Target, join
 
@@ -24,22 +27,26 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 CONNECT_S: Final = 10.0
 # A target silent for this long is given up, whatever its deadline.
 SILENCE_S: Final = 15.0
-# Decompressed at once; about 1 ms of the loop.
-INFLATE_BYTES: Final = 256 * 1024
 HEAD_BYTES: Final = 32 * 1024
 ACCEPT: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,text/plain;q=0.8,*/*;q=0.5"
-# 16 is zlib's flag for a gzip wrapper; negative is a deflate stream without one.
-GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-ENCODINGS: Final = {"gzip": GZIP_WINDOW, "x-gzip": GZIP_WINDOW, "deflate": zlib.MAX_WBITS}
+# Sent along redirects to other hosts; what else a client sends is for the host that he named.
+ANYWHERE: Final = frozenset({"User-Agent", "Referer", "Accept-Language", "DNT"})
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What one fetch may send and take. `headers` are the client's wishes, already checked."""
+    """What one fetch may send and take. `headers` are the client's wishes, already checked.
+
+    With a `proxy` every hop goes through it, and is judged all the same. `first_host` is the host
+    that the client named, which alone gets what he meant for it.
+    """
 
     headers: Mapping[str, str]
     deadline_ms: int
     page_bytes: int
+    cookies: tuple[Cookie, ...] = ()
+    proxy: Target | None = None
+    first_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ class Fetched:
     content_type: str
     charset: str | None
     body: bytes
+    # Whether the answer may be kept for others: it says nothing against it, and sets no cookie.
+    public: bool = False
 
 
 class Fetcher:
@@ -61,6 +70,11 @@ class Fetcher:
         self._guard = guard
         self._tls = tls
         self._user_agent = user_agent
+
+    async def judge(self, target: Target) -> Refusal | None:
+        """Why `target` must not be fetched, or None."""
+        verdict = await self._guard.judge(target)
+        return verdict if isinstance(verdict, Refusal) else None
 
     async def fetch(self, target: Target, ask: Ask) -> Fetched | Refusal:
         """The page at the end of the redirects, or why there is none."""
@@ -73,6 +87,7 @@ class Fetcher:
             )
 
     async def _follow(self, target: Target, ask: Ask) -> Fetched | Refusal:
+        ask = replace(ask, first_host=ask.first_host or target.host)
         for _ in range(HOPS + 1):
             pinned = await self._guard.judge(target)
             if isinstance(pinned, Refusal):
@@ -86,10 +101,16 @@ class Fetcher:
     async def _hop(self, pinned: Pinned, ask: Ask) -> Fetched | Target | Refusal:
         """One request: a page, the next target, or a refusal."""
         target = pinned.target
+        way = pinned
+        if ask.proxy is not None:
+            judged = await self._guard.judge(ask.proxy)
+            if isinstance(judged, Refusal):
+                return judged
+            way = judged
         try:
             async with (
                 aiohttp.ClientSession(
-                    connector=connector(pinned, self._tls),
+                    connector=connector(way, self._tls),
                     cookie_jar=aiohttp.DummyCookieJar(),
                     auto_decompress=False,
                     trust_env=False,
@@ -103,6 +124,8 @@ class Fetcher:
                     URL(target.url, encoded=True),
                     headers=self._headers(target, ask),
                     allow_redirects=False,
+                    proxy=None if ask.proxy is None else URL(ask.proxy.url, encoded=True),
+                    proxy_headers=_proxy_authorization(ask.proxy),
                 ) as response,
             ):
                 location = response.headers.get("Location")
@@ -115,13 +138,19 @@ class Fetcher:
             return unreachable(f"Failed to read {target.url}: {_reason(failure)}")
 
     def _headers(self, target: Target, ask: Ask) -> dict[str, str]:
+        own = target.host == ask.first_host
+        wishes = {name: said for name, said in ask.headers.items() if own or name in ANYWHERE}
+        cookie = cookies.header(ask.cookies, target, ask.first_host)
         return {
             "User-Agent": self._user_agent,
             "Accept": ACCEPT,
             "Accept-Encoding": "gzip, deflate",
             "Accept-Language": "en-US,en;q=0.9",
-            **ask.headers,
+            **wishes,
+            **({"Cookie": cookie} if cookie else {}),
             **_authorization(target),
+            # Through a proxy a plain request is one to the proxy; an encrypted one is not.
+            **(_proxy_authorization(ask.proxy) if target.scheme == "http" else {}),
         }
 
 
@@ -132,7 +161,7 @@ async def _take(
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ENCODINGS and encoding not in ("", "identity"):
         return unreachable(f"{target.url} answered in the encoding {encoding!r}, not asked for")
-    inflate = _Inflate(ENCODINGS.get(encoding))
+    inflate = Inflate(ENCODINGS.get(encoding))
     pieces: list[bytes] = []
     size = 0
     try:
@@ -158,59 +187,14 @@ async def _take(
         content_type=response.content_type if "Content-Type" in response.headers else "",
         charset=_charset(response),
         body=b"".join(pieces),
+        public=_is_public(response),
     )
 
 
-class _Inflate:
-    """Undoes a content encoding in bounded steps; passes bytes through when there is none."""
-
-    def __init__(self, window: int | None) -> None:
-        self._window = window
-        self._stream = None if window is None else zlib.decompressobj(window)
-        self._waiting = b""
-        self._begun = False
-
-    @property
-    def waiting(self) -> bool:
-        return bool(self._waiting)
-
-    def feed(self, chunk: bytes) -> None:
-        self._waiting += chunk
-
-    def take(self) -> bytes:
-        """At most INFLATE_BYTES of output; empty when more input is needed."""
-        if self._stream is None:
-            piece, self._waiting = self._waiting, b""
-            return piece
-        if not self._waiting or self._stream.eof:
-            self._waiting = b""  # what follows the end of the stream is not part of the page
-            return b""
-        piece = self._step(self._stream)
-        self._begun = True
-        return piece
-
-    def rest(self) -> bytes:
-        """What the decoder still held when the input ended: less than one of its windows."""
-        if self._stream is None or self._stream.eof:
-            return b""
-        return self._stream.decompress(b"", INFLATE_BYTES)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the stream came to its own end; an answer without a body has none."""
-        return self._stream is None or self._stream.eof or not self._begun
-
-    def _step(self, stream: "zlib._Decompress") -> bytes:
-        try:
-            piece = stream.decompress(self._waiting, INFLATE_BYTES)
-        except zlib.error:
-            if self._begun or self._window != zlib.MAX_WBITS:
-                raise
-            # Some servers send "deflate" without the wrapper that the standard asks for.
-            stream = self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
-            piece = stream.decompress(self._waiting, INFLATE_BYTES)
-        self._waiting = stream.unconsumed_tail
-        return piece
+def _is_public(response: aiohttp.ClientResponse) -> bool:
+    said = response.headers.get("Cache-Control", "").lower()
+    kept_from_others = "no-store" in said or "private" in said
+    return response.status == 200 and not kept_from_others and "Set-Cookie" not in response.headers
 
 
 def _authorization(target: Target) -> dict[str, str]:
@@ -221,6 +205,11 @@ def _authorization(target: Target) -> dict[str, str]:
     # A colon would end the user name in this scheme, so it stays encoded.
     name = unquote(user).replace(":", "%3A")
     return {"Authorization": aiohttp.encode_basic_auth(name, unquote(password))}
+
+
+def _proxy_authorization(proxy: Target | None) -> dict[str, str]:
+    found = _authorization(proxy) if proxy is not None else {}
+    return {f"Proxy-{name}": said for name, said in found.items()}
 
 
 def _charset(response: aiohttp.ClientResponse) -> str | None:
@@ -238,6 +227,8 @@ def _reason(failure: BaseException) -> str:
         return "the TLS handshake failed"
     if isinstance(failure, TimeoutError):
         return "it did not answer in time"
+    if isinstance(failure, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return "the proxy did not let it through"
     if isinstance(failure, aiohttp.ClientConnectorError):
         return f"the connection failed ({failure.os_error.strerror or 'no route'})"
     if isinstance(failure, aiohttp.ClientPayloadError):

@@ -3,6 +3,7 @@
 Text is the default; JSON and events only for clients that do not accept text. It refuses nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -13,6 +14,7 @@ from services.reader.jobs import Extracted
 from services.reader.options import Options
 from services.reader.refusals import Refusal, body
 
+BETWEEN_CHUNKS: Final = "\n\n\u001d"
 NO_IMAGES: Final = "This page does not seem to contain any images."
 NO_LINKS: Final = "This page does not seem to contain any buttons/links."
 
@@ -34,6 +36,9 @@ class Reading:
     reason: str
     parts: Extracted
     warnings: tuple[str, ...]
+    tokens: int
+    screenshot: bytes | None = None
+    pageshot: bytes | None = None
 
 
 def accepted(accept: str) -> Form:
@@ -53,15 +58,19 @@ def accepted(accept: str) -> Form:
 
 
 def text(reading: Reading, options: Options) -> str:
-    """The page as plain text: bare for html and text, with a head for Markdown."""
+    """The page as plain text: bare for html, text and chunks, with a head for Markdown."""
     parts = reading.parts
     if parts.content is None:
         return parts.html if parts.html is not None else parts.text or ""
+    if parts.chunks:
+        return BETWEEN_CHUNKS.join(parts.chunks)
     head = [f"Title: {parts.title}", f"URL Source: {reading.url}"]
     if parts.published_time:
         head.append(f"Published Time: {parts.published_time}")
     if reading.warnings:
         head.append("\n".join(f"Warning: {warning}" for warning in reading.warnings))
+    if parts.pages:
+        head.append(f"Number of Pages: {parts.pages}")
     written = "\n\n".join(head) + f"\n\nMarkdown Content:\n{parts.content}"
     tail = []
     if parts.images is not None:
@@ -73,8 +82,8 @@ def text(reading: Reading, options: Options) -> str:
     return "\n\n".join([written, *tail]) + "\n"
 
 
-def document(reading: Reading, options: Options) -> dict[str, Any]:
-    """The `data` of the JSON form."""
+def document(reading: Reading, options: Options, addresses: Mapping[str, str]) -> dict[str, Any]:
+    """The `data` of the JSON form; `addresses` are those of the page's pictures, by field."""
     parts = reading.parts
     fields: dict[str, Any] = {
         "title": parts.title,
@@ -85,6 +94,11 @@ def document(reading: Reading, options: Options) -> dict[str, Any]:
         value = getattr(parts, name)
         if value is not None:
             fields[name] = value
+    fields.update(addresses)
+    if parts.chunks is not None:
+        fields["chunks"] = parts.chunks
+    if parts.pages:
+        fields["numPages"] = parts.pages
     if parts.published_time:
         fields["publishedTime"] = parts.published_time
     fields["metadata"] = parts.metadata
@@ -99,30 +113,50 @@ def document(reading: Reading, options: Options) -> dict[str, Any]:
     if reading.status:
         fields["httpStatus"] = reading.status
         fields["httpStatusText"] = reading.reason
-    fields["usage"] = {"tokens": parts.tokens}
+    fields["usage"] = {"tokens": reading.tokens}
     return fields
 
 
-def json(reading: Reading, options: Options) -> bytes:
+def json(reading: Reading, options: Options, addresses: Mapping[str, str]) -> bytes:
     """The whole answer of `Accept: application/json`."""
     return orjson.dumps(
         {
             "code": 200,
             "status": 20000,
-            "data": document(reading, options),
-            "meta": {"usage": {"tokens": reading.parts.tokens}},
+            "data": document(reading, options, addresses),
+            "meta": {"usage": {"tokens": reading.tokens}},
         }
     )
 
 
-def event(reading: Reading, options: Options) -> bytes:
+def event(reading: Reading, options: Options, addresses: Mapping[str, str]) -> bytes:
     """One frame, which is also the last: the page is complete when it is sent."""
-    return b"event: data\ndata: " + orjson.dumps(document(reading, options)) + b"\n\n"
+    return b"event: data\ndata: " + orjson.dumps(document(reading, options, addresses)) + b"\n\n"
 
 
 def refusal_json(refusal: Refusal) -> bytes:
     """A refusal in the reader's envelope."""
     return orjson.dumps(body(refusal))
+
+
+def wanted_of_refusals(accept: str) -> Form:
+    """The form of an error: JSON for everybody who takes it, which is also who takes anything."""
+    kinds = {item.partition(";")[0].strip().lower() for item in accept.split(",")} - {""}
+    if not kinds or kinds & {"application/json", "application/*", "*/*", "text/html"}:
+        return Form.JSON
+    if kinds & {"text/plain", "text/markdown", "text/*"}:
+        return Form.TEXT
+    return Form.EVENTS if "text/event-stream" in kinds else Form.JSON
+
+
+def refusal_text(refusal: Refusal) -> bytes:
+    """A refusal as one line."""
+    return f"{refusal.name}: {refusal.message}\n".encode("utf-8", "replace")
+
+
+def refusal_event(refusal: Refusal) -> bytes:
+    """A refusal as the one event of its stream."""
+    return b"event: error\ndata: " + refusal_json(refusal) + b"\n\n"
 
 
 def index(domain: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ frames beyond its cap, so that a broken worker cannot make its parent reserve me
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import orjson
@@ -16,8 +16,30 @@ FRAME_BYTES: Final = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Style:
+    """How Markdown is written. `links` and `references` are the contract's words for styles.
+
+    `tables` is `gfm` (pipes), `html` (as they are) or `plain` (their cells as paragraphs, and no
+    other extension of GitHub's either).
+    """
+
+    heading: str = "atx"
+    hr: str = "* * *"
+    bullet: str = "-"
+    em: str = "_"
+    strong: str = "**"
+    links: str = "inlined"
+    references: str = "full"
+    tables: str = "gfm"
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
-    """How a page is to be taken apart: the options that concern extraction."""
+    """How a page is to be taken apart: the options that concern extraction.
+
+    `chunking` is empty, or `h` or `s` and the deepest level of heading that begins a chunk; with
+    `s` every chunk repeats the headings above it. `iframes` is empty, `true` or `quoted`.
+    """
 
     formats: tuple[str, ...] = ("content",)
     target_selectors: tuple[str, ...] = ()
@@ -29,23 +51,50 @@ class Wishes:
     retain_links: str = "all"
     keep_data_urls: bool = False
     max_tokens: int | None = None
+    style: Style = Style()
+    chunking: str = ""
+    iframes: str = ""
+    shadow_dom: bool = False
+    overlays: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An iframe's document, whose bytes follow the page's: address, labels and size."""
+
+    url: str
+    content_type: str
+    charset: str | None
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One page for a worker. `url` is what relative links are resolved against."""
+    """One page for a worker. `url` is what relative links are resolved against.
+
+    It is empty where links are to stay relative. `page` is the one page wanted of a PDF, from 1.
+    With `survey` only the addresses of the page's iframes are wanted. `alts` are the texts that a
+    model has found for images without one, by address.
+    """
 
     url: str
     content_type: str
     charset: str | None
     wishes: Wishes
+    name: str = ""
+    page: int | None = None
+    survey: bool = False
+    frames: tuple[Frame, ...] = ()
+    alts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
     """What a worker took out of a page. Absent parts are None: they were not asked for.
 
-    `tokens` is the cl100k_base count of content, text and html together.
+    `tokens` is the cl100k_base count of content, text and html together. `frames` are the
+    addresses of iframes, `nameless` those of the images shown without a text, `shell` is whether
+    the page has hardly any text before its scripts have run.
     """
 
     title: str
@@ -60,6 +109,11 @@ class Extracted:
     external: Mapping[str, Mapping[str, Mapping[str, str]]]
     warnings: tuple[str, ...]
     tokens: int
+    chunks: list[str] | None = None
+    pages: int | None = None
+    frames: list[str] = field(default_factory=list)
+    nameless: list[str] = field(default_factory=list)
+    shell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +135,8 @@ def frame_head(head: dict[str, Any], body_bytes: int = 0) -> bytes:
 
 
 def job_head(job: Job) -> dict[str, Any]:
-    """A job as a document for the pipe; the page's bytes follow it."""
-    return {
-        "url": job.url,
-        "content_type": job.content_type,
-        "charset": job.charset,
-        "wishes": {name: getattr(job.wishes, name) for name in Wishes.__slots__},
-    }
+    """A job as a document for the pipe; the page's bytes follow it, then those of its frames."""
+    return {item.name: getattr(job, item.name) for item in fields(Job)}
 
 
 def read_job(text: bytes) -> Job:
@@ -97,14 +146,16 @@ def read_job(text: bytes) -> Job:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in head.pop("wishes").items()
     }
-    return Job(wishes=Wishes(**wishes), **head)
+    wishes["style"] = Style(**wishes["style"])
+    frames = tuple(Frame(**frame) for frame in head.pop("frames"))
+    return Job(wishes=Wishes(**wishes), frames=frames, **head)
 
 
 def outcome_head(outcome: Extracted | Failure) -> dict[str, Any]:
     """What a worker found, or why not, as a document for the pipe."""
     if isinstance(outcome, Failure):
         return {"failure": outcome.kind, "detail": outcome.detail}
-    return {name: getattr(outcome, name) for name in Extracted.__slots__}
+    return {item.name: getattr(outcome, item.name) for item in fields(Extracted)}
 
 
 def read_outcome(text: bytes) -> Extracted | Failure:

@@ -8,7 +8,14 @@ from typing import Final
 
 from html_to_markdown import ConversionError, ConversionOptions, PreprocessingOptions, convert
 
+from services.reader.jobs import Style
+
+# Stands for a sign of emphasis until `dress` writes the client's own: a noncharacter of Unicode.
+EMPHASIS: Final = "\ufdd0"
+PLAIN_STYLE: Final = Style()
 BLANK_LINES: Final = re.compile(r"\n{3,}")
+# A blank that stood between two blocks in the source, before an image or a link of its own line.
+STRAY: Final = re.compile(r"^ (?=!?\[)", re.MULTILINE)
 # The parts of a page in which a line break is one, once the page is well-formed.
 PREFORMATTED: Final = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL | re.IGNORECASE)
 BREAKS: Final = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
@@ -18,23 +25,25 @@ class UnparsableError(ValueError):
     """The converter could not parse the page."""
 
 
-def to_markdown(html: str) -> str:
-    """GitHub-flavoured Markdown of everything in `html`."""
-    return _convert(html, "markdown")
+def to_markdown(html: str, style: Style = PLAIN_STYLE) -> str:
+    """GitHub-flavoured Markdown of everything in `html`, with EMPHASIS for the emphasis signs."""
+    return _convert(html, "markdown", style)
 
 
 def to_text(html: str) -> str:
     """What a reader of the page sees, without any marks."""
-    return _convert(html, "plain")
+    return _convert(html, "plain", PLAIN_STYLE)
 
 
-def _convert(html: str, form: str) -> str:
+def _convert(html: str, form: str, style: Style) -> str:
     options = ConversionOptions(
         output_format=form,
+        heading_style="underlined" if style.heading == "setext" else "atx",
+        strong_em_symbol=EMPHASIS,
         skip_images=form == "plain",
         extract_metadata=False,
         autolinks=False,
-        bullets="-",
+        bullets=style.bullet,
         list_indent_width=2,
         compact_tables=True,
         include_blockquote_citations=False,
@@ -48,7 +57,7 @@ def _convert(html: str, form: str) -> str:
         written = convert(_flowing(html), options).content or ""
     except ConversionError as fault:
         raise UnparsableError(str(fault)) from fault
-    return BLANK_LINES.sub("\n\n", written).strip()
+    return BLANK_LINES.sub("\n\n", STRAY.sub("", written)).strip()
 
 
 def _flowing(html: str) -> str:

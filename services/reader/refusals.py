@@ -67,6 +67,11 @@ def over_budget(budget_tokens: int, charge_tokens: int) -> Refusal:
     return Refusal(40904, "BudgetExceededError", message, "tokenBudget")
 
 
+def denied(message: str) -> Refusal:
+    """409: the target's own rules do not let this robot in."""
+    return Refusal(40902, "ResourcePolicyDenyError", message)
+
+
 def by_status(status: int, message: str) -> Refusal:
     """A refusal of which only the HTTP status is known."""
     number, name = GENERIC.get(status, (status * 100, "RequestError"))

@@ -18,6 +18,8 @@ from services.reader.jobs import (
     FRAME_BYTES,
     LENGTHS,
     Failure,
+    Job,
+    Wishes,
     frame_head,
     outcome_head,
     read_job,
@@ -26,6 +28,10 @@ from services.tokenizer import DEFAULT, Tokenizer
 
 # lxml and the converter recurse on deeply nested pages.
 RECURSION: Final = 5000
+# The libraries load their tables at their first page, which takes half a second: not a client's.
+WARMING: Final = (
+    b"<title>Warm</title><article><h1>Warm</h1><p>" + b"Some words. " * 50 + b"</article>"
+)
 
 
 def main() -> None:
@@ -43,7 +49,9 @@ def main() -> None:
     # Whatever a library prints must not end up between two frames.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _serve(sys.stdin.buffer, sink, Extractor(Tokenizer(DEFAULT)))
+    extractor = Extractor(Tokenizer(DEFAULT))
+    extractor.extract(Job("", "text/html", "utf-8", Wishes()), WARMING)
+    _serve(sys.stdin.buffer, sink, extractor)
 
 
 def _serve(source: BinaryIO, sink: BinaryIO, extractor: Extractor) -> None:

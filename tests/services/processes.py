@@ -21,6 +21,8 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": str(ROOT),
         "SLUICE_INTERNAL_SECRET": SECRET,
+        # What one test reads is not what another one finds.
+        "SLUICE_READER_CACHE_BYTES": "0",
         **extra,
     }
 
