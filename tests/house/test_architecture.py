@@ -72,7 +72,7 @@ OWNERS = {
     "onnx": {"services.models.graph"},
     "onnxruntime": {"services.models.session"},
     "tokenizers": {"services.models.tokens"},
-    "PIL": {"services.models.pictures"},
+    "PIL": {"services.models.pictures", "services.reader"},
 }
 
 
