@@ -144,7 +144,8 @@ def _losses(logits: Doubles, right: Indices) -> Doubles:
     total = np.log(np.exp(raised - most).sum(axis=2)) + most[:, :, 0]
     loss: Doubles = (total - raised[:, np.arange(len(right)), right]).sum(axis=1)
     off = np.log(TEMPERATURES / USUAL_TEMPERATURE)
-    return loss + np.where(off > 0, INERTIA_UP, INERTIA_DOWN) * off**2
+    loss += np.where(off > 0, INERTIA_UP, INERTIA_DOWN) * off**2
+    return loss
 
 
 def _prior(sums: Sums) -> float:

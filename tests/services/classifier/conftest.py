@@ -1,26 +1,28 @@
 """A classifier on a fresh database, with a stand-in for the engine, behind real HTTP."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from services import serving
 from services.classifier.app import Classifier
+from services.classifier.embedding import Embedder, EngineEmbedder
 from services.classifier.store import ROLE, Store
 from services.models import door
+from services.models.engine import engine as engine_of
+from services.models.fetching import PictureFetcher
 from services.postgres import Postgres, load_queries
 from services.settings import load
 from tests.services.asking import SECRET
 from tests.services.classifier.desk import Desk
 from tests.services.classifier.standin import StandIn
 
-Open = Callable[[str | None, StandIn], AbstractAsyncContextManager[Desk]]
-
 
 @asynccontextmanager
-async def opened(dsn: str | None, engine: StandIn) -> AsyncIterator[Desk]:
+async def opened(dsn: str | None, engine: Embedder) -> AsyncIterator[Desk]:
     """A classifier that listens, until the end of the block."""
     postgres = None
     if dsn is not None:
@@ -47,3 +49,20 @@ def engine() -> StandIn:
 async def desk(database: str, engine: StandIn) -> AsyncIterator[Desk]:
     async with opened(database, engine) as desk:
         yield desk
+
+
+@pytest.fixture
+async def real(model_data_dir: Path, models_file: Path) -> AsyncIterator[EngineEmbedder]:
+    """The engine with the model that needs no download."""
+    settings = load(
+        {
+            "SLUICE_INTERNAL_SECRET": SECRET,
+            "SLUICE_DATA_DIR": str(model_data_dir),
+            "SLUICE_MODELS_FILE": str(models_file),
+        }
+    )
+    engine, pictures = engine_of(settings), PictureFetcher(settings)
+    await engine.start()
+    yield EngineEmbedder(engine, pictures)
+    pictures.close()
+    await engine.stop()

@@ -76,7 +76,8 @@ def embed(texts: Sequence[str], dimension: int = DIMENSION) -> Floats:
 
 def _sum(text: str, dimension: int) -> Floats:
     words = text.lower().split() or [""]
-    return np.sum([_direction(word, dimension) for word in words], axis=0, dtype=np.float32)
+    found: Floats = np.sum([_direction(w, dimension) for w in words], axis=0, dtype=np.float32)
+    return found
 
 
 def _direction(word: str, dimension: int) -> Floats:

@@ -14,6 +14,7 @@ from tests.services.classifier.standin import MODEL, StandIn
 
 SOME_ID = "6d1f2a0e-32d1-4c06-9d5f-0a3c9b2f7e11"
 GOOD = [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}]
+WRONG_LABELS: list[Any] = [7, True, None, [], {}, "", " ", "\0", "x" * 1_001]
 WRONG_TYPES: list[Any] = [7, 1.5, True, {}, {"a": 1}, [7], [None], [[]], [{}], [True]]
 
 ZERO: Json = {"model": MODEL, "input": "x", "labels": ["a", "b"]}
@@ -43,7 +44,7 @@ OF_CLASSIFY: list[Json] = [
 OF_TRAIN: list[Json] = [
     *({**TRAIN, "input": value} for value in [*WRONG_TYPES, [], None, "text", ["text"]]),
     *({**TRAIN, "input": [*GOOD, {"text": "x", "label": label}]}
-      for label in [7, True, None, [], {}, "", " ", "\0", "x" * 1_001]),
+      for label in WRONG_LABELS),
     *({**TRAIN, "input": [*GOOD, value]}
       for value in ({"label": "a"}, {"text": "x"}, {"text": 1, "label": "a"}, "x", None, 5)),
     *({**TRAIN, "num_iters": value}

@@ -22,7 +22,8 @@ def clouds(seed: int, labels: int, each: int, dimension: int, spread: float) -> 
     means /= np.linalg.norm(means, axis=2, keepdims=True)
     found = means + chance.normal(size=(labels, each, dimension)) * spread / np.sqrt(dimension)
     found /= np.linalg.norm(found, axis=2, keepdims=True)
-    return found.astype(np.float32)
+    floats: Floats = found.astype(np.float32)
+    return floats
 
 
 def taught(

@@ -232,4 +232,8 @@ MOODS = {
     ),
 }
 
-SETS = {"subjects": SUBJECTS, "wishes": WISHES, "moods": MOODS}
+SETS: dict[str, dict[str, tuple[str, ...]]] = {
+    "subjects": SUBJECTS,
+    "wishes": WISHES,
+    "moods": MOODS,
+}
