@@ -68,7 +68,8 @@ async def settled(parts: DeskParts, key_id: int) -> None:
     clock_s = asyncio.get_running_loop().time
     deadline_s, pause_s = clock_s() + _PATIENCE_S, _FIRST_PAUSE_S
     try:
-        while (await parts.gate.holds(f"k:{key_id}"))[1] and clock_s() < deadline_s:
+        # A request that is decided and not posted is not open any more, but holds what it cost.
+        while any(await parts.gate.holds(f"k:{key_id}")) and clock_s() < deadline_s:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
     except RedisUnavailable:
