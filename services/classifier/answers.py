@@ -47,6 +47,7 @@ def classifications(groups: Mapping[str | None, Labels], scores: Scores, tokens:
 
 
 def trained(classifier_id: object, samples: int, tokens: int) -> bytes:
+    """What a training answers; `tokens` is what it costs."""
     return orjson.dumps(
         {
             "classifier_id": str(classifier_id),
@@ -62,6 +63,7 @@ def listed(views: Sequence[View]) -> bytes:
 
 
 def viewed(view: View) -> dict[str, Any]:
+    """One classifier as its owner sees it; times are ISO 8601 with their offset."""
     return {
         "classifier_id": str(view.classifier_id),
         "model_name": view.model,

@@ -5,7 +5,7 @@ Printed with -s: the share that is right, ours and the baseline's, for every set
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -15,15 +15,13 @@ from tests.services.asking import Answer
 from tests.services.classifier import tfidf
 from tests.services.classifier.conftest import opened
 from tests.services.classifier.desk import Desk, example
-from tests.services.classifier.texts import SETS, TRAINED
+from tests.services.classifier.texts import SETS, TRAINED, Texts
 
 MODEL = "jina-embeddings-v3"
 # At least so many right, and so much better than words alone. Measured: few-shot 0.88, 1.00, 0.88
 # against 0.20, 0.40, 0.50; zero-shot 0.90, 0.87, 0.88 against 0.13, 0.27, 0.50.
 FEW_SHOT = {"subjects": (0.85, 0.5), "wishes": (0.9, 0.4), "moods": (0.7, 0.2)}
 ZERO_SHOT = {"subjects": (0.85, 0.6), "wishes": (0.8, 0.4), "moods": (0.8, 0.25)}
-
-Texts = Mapping[str, Sequence[str]]
 
 
 def parted(texts: Texts) -> tuple[Texts, list[str], list[str]]:

@@ -3,9 +3,13 @@
 Sentences of one label share few words on purpose, so that words alone do not carry far.
 """
 
+from collections.abc import Mapping, Sequence
+
 TRAINED = 8
 
-SUBJECTS = {
+Texts = Mapping[str, Sequence[str]]
+
+SUBJECTS: Texts = {
     "sports": (
         "The striker scored twice in the second half and the home crowd went wild.",
         "She broke the national record in the 400 metres hurdles.",
@@ -128,7 +132,7 @@ SUBJECTS = {
     ),
 }
 
-WISHES = {
+WISHES: Texts = {
     "get a refund": (
         "I want my money back for this broken kettle.",
         "You charged me twice, please return one of the payments.",
@@ -201,7 +205,7 @@ WISHES = {
     ),
 }
 
-MOODS = {
+MOODS: Texts = {
     "positive": (
         "What a wonderful film, I laughed from start to finish.",
         "The staff were friendly and the room was spotless.",
@@ -232,8 +236,4 @@ MOODS = {
     ),
 }
 
-SETS: dict[str, dict[str, tuple[str, ...]]] = {
-    "subjects": SUBJECTS,
-    "wishes": WISHES,
-    "moods": MOODS,
-}
+SETS = {"subjects": SUBJECTS, "wishes": WISHES, "moods": MOODS}
