@@ -103,6 +103,11 @@ class Meter:
         """Whether outcomes can be made durable; nothing is admitted while they cannot."""
         return self._spool.healthy
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every request that was admitted is decided, and nothing is to be given back."""
+        return not self._open and not self._owed
+
     def opened(self, passage: Passage) -> None:
         """It was admitted, or may have been; from here on it will be decided."""
         self._open[passage.admission_no] = passage

@@ -78,11 +78,14 @@ class Shipper:
         return 0 if batch is None else len(batch.events)
 
     async def drain(self, deadline_s: float) -> bool:
-        """Post everything that is durable; False when PostgreSQL did not take it in time."""
+        """Post everything, also of requests that were cut off a moment ago and are not decided yet.
+
+        False when it was not done in time; raises PostgresUnavailable.
+        """
         loop = asyncio.get_running_loop()
         end_s = loop.time() + deadline_s
         while loop.time() < end_s:
-            if not await self.run_once() and not self._spool.depth:
+            if not await self.run_once() and not self._spool.depth and self._meter.is_idle:
                 return True
             await asyncio.sleep(0.005)
         return False

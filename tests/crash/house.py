@@ -88,7 +88,7 @@ class House:
             "SERVICE_EMBEDDINGS_URL": service,
             "WORKERS": "1",
         }
-        self._settings = {f"SLUICE_{name}": text for name, text in settings.items()}
+        self.settings = {f"SLUICE_{name}": text for name, text in settings.items()}
 
     @property
     def spools(self) -> list[Path]:
@@ -109,7 +109,7 @@ class House:
             process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", *words],
                 cwd=ROOT,
-                env={**environment, **self._settings, **ports},
+                env={**environment, **self.settings, **ports},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -100,3 +100,21 @@ async def test_a_gateway_started_meanwhile_serves_no_key_it_does_not_know(own: O
     await house.at_rest()
     assert await house.trial(key) == GRANT - 5
     assert await house.proof() == {}
+
+
+async def test_a_gateway_asked_to_stop_meanwhile_leaves_its_spool_to_the_worker(own: Own) -> None:
+    house = own.house
+    gateway = await house.gateway()
+    key = await house.mint()
+    async with Client(house.port) as client:
+        assert (await client.ask(key.text, tokens=5)).status == 200
+        await _kill_postgres(own)
+        assert (await client.ask(key.text, tokens=5)).status == 200
+    gateway.terminate()
+    assert await asyncio.to_thread(gateway.wait, 20) == 0, house.logs()
+    assert len(house.spools) == 1
+    await own.postgres.start()
+    house.worker()
+    await house.at_rest()
+    assert await house.trial(key) == GRANT - 10
+    assert await house.proof() == {}

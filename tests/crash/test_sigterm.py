@@ -60,3 +60,23 @@ async def test_under_load_it_drains_answers_what_it_admitted_and_says_goodbye(
     sql = "select stopped and drained as gone from instance"
     assert [row["gone"] for row in await house.postgres.rows(sql)] == [True]
     assert await house.proof() == {}
+
+
+async def test_a_service_that_does_not_end_is_not_waited_for_longer_than_the_drain(
+    house: House, stub: Stub
+) -> None:
+    """Its request is void, and nothing of it is left."""
+    house.settings["SLUICE_DRAIN_MS"] = "300"
+    gateway = await house.gateway()
+    key = await house.mint()
+    async with Client(house.port) as client:
+        await client.send(key.text, {"tokens": 7, "wait": True})
+        await stub.arrivals.get()
+        gateway.terminate()
+        assert (await client.receive()).status == BROKEN
+    assert await asyncio.to_thread(gateway.wait, 5) == 0, house.logs()
+    assert [(each.kind, each.cost_tokens) for each in await house.posted()] == [("void", 0)]
+    assert house.spools == []
+    assert await house.leftovers() == []
+    assert await house.trial(key) == GRANT
+    assert await house.proof() == {}
