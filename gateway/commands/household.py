@@ -72,7 +72,7 @@ def gateways(settings: Settings) -> list[Process]:
 def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, str]:
     """Our environment with these settings in it, named without the prefix."""
     ours = {PREFIX + name: value for name, value in overrides.items()}
-    return {**settings.environ, **ours, "PROMETHEUS_MULTIPROC_DIR": overrides["METRICS_DIR"]}
+    return {**settings.environ, **ours}
 
 
 def _python(settings: Settings, name: str, words: list[str]) -> Process:

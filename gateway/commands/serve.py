@@ -45,12 +45,8 @@ async def _child(settings: Settings) -> int:
 
 async def _parent(settings: Settings) -> int:
     stop = stop_event()
-    metrics = settings.metrics_dir or settings.data_dir / "metrics"
-    metrics.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for stale in metrics.glob("*.db"):
-        stale.unlink()
     overrides = {
-        "METRICS_DIR": str(metrics),
+        "METRICS_DIR": str(settings.metrics_dir),
         "DATA_DIR": str(settings.data_dir),
         "ADMIN_TOKEN": settings.admin_token
         or keep_secret(settings.data_dir, "admin-token", "SLUICE_ADMIN_TOKEN"),

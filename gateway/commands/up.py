@@ -11,7 +11,6 @@ Refuses to leave a process behind, whatever ends it. What dies meanwhile is star
 
 import argparse
 import asyncio
-import shutil
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -159,13 +158,10 @@ def _plan(settings: Settings) -> _Plan:
         # What a killed service left would look like one that is ready.
         stale.unlink(missing_ok=True)
     demo = DemoPage(ports.any_free("127.0.0.1", preferred=settings.ops_port + 1))
-    metrics = folder / "metrics"
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(mode=0o700)
     allowed = settings.environ.get("SLUICE_READER_ALLOW", "")
     overrides = {
         "DATA_DIR": str(folder),
-        "METRICS_DIR": str(metrics),
+        "METRICS_DIR": str(settings.metrics_dir),
         "PORT": str(settings.port or ports.any_free(settings.bind)),
         "OPS_PORT": str(settings.ops_port or ports.any_free(settings.ops_bind)),
         "DATABASE_URL": postgres.dsn if postgres else str(settings.database_url),

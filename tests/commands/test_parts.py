@@ -59,10 +59,9 @@ def test_settings_of_the_file_reach_the_children(tmp_path: Path) -> None:
     file = tmp_path / "sluice.toml"
     file.write_text('domain = "example.com"\nreader_allow = ["http://10.0.0.1:80"]\n')
     settings = load_settings({"SLUICE_CONFIG": str(file), "PATH": "/bin"})
-    environ = environment(settings, {"METRICS_DIR": "/m", "DOMAIN": "example.org"})
+    environ = environment(settings, {"DOMAIN": "example.org"})
     assert environ["SLUICE_READER_ALLOW"] == "http://10.0.0.1:80"
     assert environ["SLUICE_DOMAIN"] == "example.org"
-    assert environ["PROMETHEUS_MULTIPROC_DIR"] == "/m"
     assert environ["PATH"] == "/bin"
 
 
