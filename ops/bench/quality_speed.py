@@ -1,0 +1,90 @@
+"""How fast the models are beside bare loops over the same graph and texts, in turns."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from ops.bench.bare import Bare
+from ops.bench.public_texts import documentation
+from ops.bench.quality_door import Door
+
+_TEXTS = 192
+_ROUNDS = 5
+_SHORT = ["What is the capital of France?"]
+_SHORT_CALLS = 60
+
+
+async def speed(door: Door) -> list[tuple[str, str, str]]:
+    """Rows: what, asked, measured."""
+    bare = Bare(door.model)
+    texts = [f"{question} {answer}" for question, answer in documentation(_TEXTS)]
+    await door.straight(texts[:32])
+    await asyncio.to_thread(bare.batched, texts[:32])
+    rates = [await _round(door, bare, texts) for _ in range(_ROUNDS)]
+    short = [await _short(door, bare) for _ in range(_ROUNDS)]
+    return [
+        (
+            f"throughput, {_TEXTS} texts: the service beside sorted batches of 32",
+            ">= 0.9 x",
+            _spread([batched / ours for ours, batched, _ in rates]),
+        ),
+        (
+            f"throughput, {_TEXTS} texts: the service beside a text at a time",
+            "",
+            _spread([single / ours for ours, _, single in rates]),
+        ),
+        (
+            "  texts a second of the service",
+            "",
+            f"{_TEXTS / statistics.median(ours for ours, _, _ in rates):.0f}",
+        ),
+        (
+            "p50 of one short text: the service beside the bare call",
+            "<= 1.5 x",
+            _spread([ours / bare_s for ours, _, bare_s in short]),
+        ),
+        (
+            "p50 of one short text: through the gateway beside the bare call",
+            "<= 1.5 x",
+            _spread([through / bare_s for _, through, bare_s in short]),
+        ),
+        (
+            "  p50 of the bare call, the service, the gateway",
+            "",
+            " / ".join(
+                f"{statistics.median(each[at] for each in short) * 1e3:.2f}" for at in (2, 0, 1)
+            )
+            + " ms",
+        ),
+    ]
+
+
+async def _round(door: Door, bare: Bare, texts: Sequence[str]) -> tuple[float, float, float]:
+    ours = await _timed(lambda: door.straight(texts))
+    batched = await _timed(lambda: asyncio.to_thread(bare.batched, texts))
+    single = await _timed(lambda: asyncio.to_thread(bare.one_by_one, texts))
+    return ours, batched, single
+
+
+async def _short(door: Door, bare: Bare) -> tuple[float, float, float]:
+    """Medians of calls that take turns, so that a busy moment meets all three alike."""
+    times: list[list[float]] = [[], [], []]
+    for _ in range(_SHORT_CALLS):
+        times[0].append(await _timed(lambda: door.straight(_SHORT)))
+        times[1].append(await _timed(lambda: door.through(_SHORT)))
+        begun_s = time.perf_counter()
+        bare.one_by_one(_SHORT)
+        times[2].append(time.perf_counter() - begun_s)
+    straight, through, plain = map(statistics.median, times)
+    return straight, through, plain
+
+
+async def _timed(work: Callable[[], Awaitable[object]]) -> float:
+    begun_s = time.perf_counter()
+    await work()
+    return time.perf_counter() - begun_s
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} x ({min(values):.2f} to {max(values):.2f})"
