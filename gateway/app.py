@@ -103,7 +103,14 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         upstreams = Upstreams(dict(settings.service_urls))
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
         server, pipeline = _front_door(base, meter, upstreams, secrets)
-        pulse = Pulse(gate, meter, spool, lambda: base.link.restarts, loop.time)
+        pulse = Pulse(
+            gate,
+            meter,
+            spool,
+            lambda: base.link.restarts,
+            loop.time,
+            settings.ship_interval_ms,
+        )
         tasks = _of_node(base, pulse, shipper)
         base.vitals.watch(spool)
         try:

@@ -15,15 +15,20 @@ from typing import Final
 from gateway.admission.gate import Gate
 from gateway.metering.meter import Meter
 from gateway.metering.spool import Spool
+from gateway.units import MS_PER_S
 
 BEAT_TTL_MS: Final = 5_000
 _BEAT_EVERY_S: Final = 1.0
-# Settling in time is ten times faster than this.
+# Settling in time is ten times faster than this; where it is slow on purpose, three intervals.
 _BEHIND_S: Final = 0.5
+_INTERVALS: Final = 3
 
 
 class Pulse:
-    """Of one instance. `restarts` counts how often Redis came back as another process."""
+    """Of one instance. `restarts` counts how often Redis came back as another process.
+
+    `ship_interval_ms`: so often everything is shipped when all is well.
+    """
 
     def __init__(
         self,
@@ -32,19 +37,21 @@ class Pulse:
         spool: Spool,
         restarts: Callable[[], int],
         now_s: Callable[[], float],
+        ship_interval_ms: int = 0,
     ) -> None:
         self._gate = gate
         self._meter = meter
         self._spool = spool
         self._restarts = restarts
         self._now_s = now_s
+        self._behind_s = max(_BEHIND_S, _INTERVALS * ship_interval_ms / MS_PER_S)
         self._next_beat_s = 0.0
         self._seen_restarts = restarts()
         self._begun = False
 
     async def run_once(self) -> int:
         """Beat if it is time; raises RedisUnavailable. Always 0: there is no hurry."""
-        if self._spool.is_behind(_BEHIND_S):
+        if self._spool.is_behind(self._behind_s):
             await self._gate.flush()
         if self._now_s() >= self._next_beat_s:
             await self._beat()
