@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +119,41 @@ async def test_without_postgresql_the_control_api_says_retry_and_changes_nothing
 
     await until(back)
     assert (await quick.me(key))["status"] == "active"
+
+
+async def test_a_gateway_starts_without_redis_and_finds_it_later(
+    open_door: Open, tmp_path: Path
+) -> None:
+    server = RedisServer(tmp_path / "late")
+    async with open_door(REDIS_URL=server.url, REDIS_DEADLINE_MS="200") as door:
+        minted = await door.mint()
+        assert (await door.me(minted["api_key"]))["balance"]["held"] is None
+        ready = await door.ops("GET", "/ready", token=None)
+        assert (ready.status, ready.json()["status"]) == (200, "degraded")
+        assert (await door.ask("GET", "/https://a.example/", host="r.localhost")).status == 200
+        assert (await door.spend(minted["api_key"], expected=503)).has("retry-after")
+        await server.start()
+        try:
+
+            async def let_in() -> bool:
+                told = await door.ask(
+                    "GET", "/https://a.example/", host="r.localhost", bearer=minted["api_key"]
+                )
+                return told.status == 200
+
+            await until(let_in)
+        finally:
+            await server.stop()
+
+
+async def test_a_gateway_starts_without_postgresql_and_says_so(
+    open_door: Open, tmp_path: Path
+) -> None:
+    nowhere = f"postgresql://postgres@/sluice?host={tmp_path}"
+    async with open_door(DATABASE_URL=nowhere) as door:
+        assert (await door.ask("GET", "/health")).status == 200
+        assert (await door.ask("GET", "/https://a.example/", host="r.localhost")).status == 200
+        assert (await door.ask("POST", "/v1/keys")).status == 503
+        ready = (await door.ops("GET", "/ready", token=None)).json()
+        assert (ready["status"], ready["redis"]) == ("degraded", "ok")
+        assert ready["postgres"] != "ok"

@@ -67,14 +67,12 @@ async def test_a_refused_request_in_between_hides_no_charge(open_door: Open) -> 
         minted = await door.mint()
         path = f"/admin/keys/{minted['key_id']}/limits"
         await door.ops("PUT", path, document={"reader": {"rpm": 2}})
-        for spent in (1, 2):
+        for _ in range(2):
             await door.spend(minted["api_key"])
-            told = await door.ask("POST", "/v1/embeddings", bearer=minted["api_key"], body=b"{}")
-            assert told.status == 503
         # This one tells Redis that the two have ended, and is itself refused.
         await door.spend(minted["api_key"], expected=429)
         balance = (await door.me(minted["api_key"]))["balance"]
-        assert balance["total"] == GRANT - spent * COST_TOKENS
+        assert balance["total"] == GRANT - 2 * COST_TOKENS
 
 
 async def test_balance_read_at_another_gateway_has_the_charge_too(open_door: Open) -> None:
