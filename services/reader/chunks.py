@@ -30,7 +30,7 @@ def cut(markdown: str, title: str, chunking: str) -> list[str]:
         body = "\n".join(section.lines).strip()
         if contextual and section.level:
             names = [f"# {title}"] if title else []
-            names += [upper.heading for upper in above]
+            names += [upper.heading for upper in above if upper.heading]
             names.append(section.heading)
             body = "\n".join(dict.fromkeys(names)) + "\n\n" + body
         elif section.heading:

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import threading
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -19,7 +19,8 @@ BOMB_BYTES = 200 * 1024 * 1024
 class Site:
     """The site, in a thread with a loop of its own, so that it outlives the loops of tests."""
 
-    def __init__(self) -> None:
+    def __init__(self, routes: Mapping[str, Handler] | None = None) -> None:
+        self._routes = ROUTES if routes is None else routes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -37,15 +38,15 @@ class Site:
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        asyncio.run_coroutine_threadsafe(_end_the_rest(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(end_the_rest(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
 
     async def _start(self) -> tuple[web.AppRunner, int]:
         app = web.Application(middlewares=[self._remember])
-        for path, handler in ROUTES.items():
-            app.router.add_get(path, handler)
+        for path, handler in self._routes.items():
+            app.router.add_route("*", path, handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -58,7 +59,7 @@ class Site:
         return await handler(request)
 
 
-async def _end_the_rest() -> None:
+async def end_the_rest() -> None:
     """Handlers that were still writing to readers that have long gone."""
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
