@@ -16,7 +16,7 @@ from gateway.admission.gate import Gate
 from gateway.errors import RedisUnavailable, SpoolUnavailable
 from gateway.metering.event import CHARGE, VOID, Event
 from gateway.metering.numbers import AdmissionNumbers
-from gateway.metering.outcomes import WHO_PAYS, Outcome
+from gateway.metering.outcomes import WHO_PAYS, Charge, Outcome
 from gateway.metering.spool import Spool
 from gateway.telemetry import Telemetry
 
@@ -139,7 +139,7 @@ class Meter:
         used = verdict.cost_tokens if verdict.cost_tokens else (verdict.reported_tokens or 0)
         actual_tpm = used if ending.counts_tpm else 0
         anonymous = passage.key_id is None
-        charged = ending.counts_tpm and not anonymous
+        charged = ending.charge is not Charge.NOTHING and not anonymous
         cost_tokens = passage.cost_tokens = verdict.cost_tokens if charged else 0
         event = Event(
             passage.request_id,
