@@ -69,8 +69,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add.add_argument("sources", nargs="+", metavar="SOURCE")
     add.add_argument("--base", default="", metavar="URL", help="where the files of a folder live")
-    choose.add_parser("stats", help="how many documents, from where, how large")
-    remove = choose.add_parser("remove", help="remove documents by URL")
+    choose.add_parser(
+        "stats",
+        help="how many documents, from where, how large",
+        description="Show how many documents the index has, how many of them can be found, their "
+        "size on disk, and per origin (starter, folder, page) when the newest was added.",
+    )
+    remove = choose.add_parser(
+        "remove",
+        help="remove documents by URL",
+        description="Remove documents. What was added from a folder has URLs that begin with "
+        "file://<folder>; `sluice index remove --below file://<folder>` removes all of it.",
+    )
     remove.add_argument("urls", nargs="*", metavar="URL")
     remove.add_argument(
         "--below",

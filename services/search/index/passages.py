@@ -74,7 +74,9 @@ def _cut(text: str, place: int) -> str:
     """The passage around `place`, from the beginning of its sentence if that is near."""
     earliest = max(0, place - PASSAGE_CHARACTERS // 3)
     stops = [text.rfind(mark, earliest, place) for mark in (". ", "! ", "? ", "。", "！", "？")]
-    start = max(stops) + 1 if max(stops) >= 0 else text.rfind(" ", earliest, place) + 1
+    start = max(stops) + 1
+    if not start and earliest:
+        start = text.rfind(" ", earliest, place) + 1
     start = start if start > 0 and start >= earliest else earliest
     start = min(start, max(0, len(text) - PASSAGE_CHARACTERS))
     if start > 0 and text[start - 1].isalnum() and text[start].isascii():

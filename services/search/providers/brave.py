@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from services.search.hits import Hit, Image, Kind, Question
 from services.search.providers import shapes
+from services.search.providers.port import ProviderError
 from services.search.providers.searxng import AGE
 from services.search.providers.transport import Call, Transport
 
@@ -38,7 +39,9 @@ class Brave:
         )
         answer = await self._transport.json(call, deadline_ms)
         if question.kind is Kind.WEB:
-            # Without hits of the web the whole section is missing.
+            # Without hits of the web the whole section is missing, but not the echo of the query.
+            if "web" not in answer and "query" not in answer:
+                raise ProviderError("the answer is no search of Brave's")
             found = shapes.rows(shapes.inner(answer, "web"), "results", needed="web" in answer)
         else:
             found = shapes.rows(answer, "results")
