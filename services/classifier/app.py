@@ -24,6 +24,7 @@ from services.classifier.ask import (
     read_train,
 )
 from services.classifier.classifying import Scorer
+from services.classifier.cores import one_core
 from services.classifier.embedding import Embedder, EngineEmbedder
 from services.classifier.store import ROLE, Store
 from services.classifier.training import Trainer
@@ -57,6 +58,7 @@ class Classifier:
 
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
         """Writes uses while the process serves, and the last of them at the end."""
+        one_core()
         writing = asyncio.create_task(self._uses.run())
         yield
         writing.cancel()

