@@ -1,6 +1,5 @@
 """What a client can get wrong at the control API: the right 4xx with a sentence, never a 5xx."""
 
-import pytest
 
 from gateway.keys.format import RANDOM_BYTES, make_key
 from tests.control.plain_http import Told, raw
@@ -16,24 +15,22 @@ def _sentence(told: Told) -> str:
     return str(detail[0]["msg"] if isinstance(detail, list) else detail)
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "words"),
-    [
-        (b"[]", 400, "it must be a JSON object"),
-        (b"null", 400, "it must be a JSON object"),
-        (b"7", 400, "it must be a JSON object"),
-        (b'{"a": ', 400, "cannot be read"),
-        (b"a=b&c=d", 400, "cannot be read"),
-        (b'{"a": NaN}', 400, "cannot be read"),
-        (b'{"a": "\\ud800"}', 400, "cannot be read"),
-        (b'{"a": "\xff"}', 400, "cannot be read"),
-        (b"\x00", 400, "cannot be read"),
-        (b"[" * 60_000, 400, "cannot be read"),
-        (b'{"a": "' + b"x" * 65_536 + b'"}', 413, "at most 65,536 bytes"),
-    ],
-)
-@pytest.mark.parametrize("call", ["mint", "revoke"])
-async def test_bodies_that_are_no_object_are_refused(
+BODIES_THAT_ARE_NO = [
+    (b"[]", 400, "it must be a JSON object"),
+    (b"null", 400, "it must be a JSON object"),
+    (b"7", 400, "it must be a JSON object"),
+    (b'{"a": ', 400, "cannot be read"),
+    (b"a=b&c=d", 400, "cannot be read"),
+    (b'{"a": NaN}', 400, "cannot be read"),
+    (b'{"a": "\\ud800"}', 400, "cannot be read"),
+    (b'{"a": "\xff"}', 400, "cannot be read"),
+    (b"\x00", 400, "cannot be read"),
+    (b"[" * 60_000, 400, "cannot be read"),
+    (b'{"a": "' + b"x" * 65_536 + b'"}', 413, "at most 65,536 bytes"),
+]
+
+
+async def _bodies_that_are_no_object_are_refused(
     door: Door, body: bytes, status: int, words: str, call: str
 ) -> None:
     key = (await door.mint())["api_key"]
@@ -44,6 +41,12 @@ async def test_bodies_that_are_no_object_are_refused(
     assert told.status == status
     assert words in _sentence(told)
     assert (await door.me(key))["status"] == "active"
+
+
+async def test_bodies_that_are_no_object_are_refused(door: Door) -> None:
+    for call in ["mint", "revoke"]:
+        for case in BODIES_THAT_ARE_NO:
+            await _bodies_that_are_no_object_are_refused(door, *case, call)
 
 
 async def test_bodies_that_lie_about_themselves_are_refused(door: Door) -> None:
@@ -72,19 +75,18 @@ async def test_a_body_where_none_is_read_changes_nothing(door: Door) -> None:
         assert told.status == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [
-        ("/v1/keys", {"POST"}),
-        ("/v1/keys/me", {"GET", "DELETE"}),
-        ("/v1/keys/me/usage", {"GET"}),
-        ("/v1/keys/me/transfer", {"POST"}),
-        ("/v1/requests/01930000-0000-7000-8000-000000000000", {"GET"}),
-        ("/v1/billing/checkout", {"POST"}),
-        ("/v1/billing/orders", {"GET"}),
-    ],
-)
-async def test_wrong_methods_name_the_right_ones(door: Door, path: str, allowed: set[str]) -> None:
+WRONG_METHODS_NAME_THE = [
+    ("/v1/keys", {"POST"}),
+    ("/v1/keys/me", {"GET", "DELETE"}),
+    ("/v1/keys/me/usage", {"GET"}),
+    ("/v1/keys/me/transfer", {"POST"}),
+    ("/v1/requests/01930000-0000-7000-8000-000000000000", {"GET"}),
+    ("/v1/billing/checkout", {"POST"}),
+    ("/v1/billing/orders", {"GET"}),
+]
+
+
+async def _wrong_methods_name_the_right_ones(door: Door, path: str, allowed: set[str]) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "LINK"):
         told = await door.ask(method, path)
         if method in allowed:
@@ -95,23 +97,27 @@ async def test_wrong_methods_name_the_right_ones(door: Door, path: str, allowed:
         assert f"{method} is not allowed at {path}" in _sentence(told)
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer a b",
-        "Basic dXNlcjpwYXNz",
-        "sluice_abc",
-        "Bearer \udcff\udcfe",
-        "Bearer sluice_\udce9",
-        "Bearer 鍵",
-        "Bearer " + "x" * 8_000,
-        "Bearer sluice_" + "٣" * 60,
-    ],
-)
-async def test_a_malformed_authorization_is_401_with_a_sentence(door: Door, header: str) -> None:
+async def test_wrong_methods_name_the_right_ones(door: Door) -> None:
+    for case in WRONG_METHODS_NAME_THE:
+        await _wrong_methods_name_the_right_ones(door, *case)
+
+
+A_MALFORMED_AUTHORIZATION_IS = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Bearer a b",
+    "Basic dXNlcjpwYXNz",
+    "sluice_abc",
+    "Bearer \udcff\udcfe",
+    "Bearer sluice_\udce9",
+    "Bearer 鍵",
+    "Bearer " + "x" * 8_000,
+    "Bearer sluice_" + "٣" * 60,
+]
+
+
+async def _a_malformed_authorization_is_401_with_a_sentence(door: Door, header: str) -> None:
     queries = door.node.ground.postgres.queries
     for path in ("/v1/keys/me", "/v1/keys/me/usage", "/v1/requests/x"):
         told = await door.ask("GET", path, headers={"Authorization": header})
@@ -120,6 +126,11 @@ async def test_a_malformed_authorization_is_401_with_a_sentence(door: Door, head
         assert "key" in _sentence(told).lower()
     # The shipper's beat may have come in between.
     assert door.node.ground.postgres.queries - queries <= 1
+
+
+async def test_a_malformed_authorization_is_401_with_a_sentence(door: Door) -> None:
+    for case in A_MALFORMED_AUTHORIZATION_IS:
+        await _a_malformed_authorization_is_401_with_a_sentence(door, case)
 
 
 async def test_a_typo_is_refused_without_a_query_and_an_unknown_key_with_one(door: Door) -> None:
@@ -141,34 +152,38 @@ async def test_a_typo_is_refused_without_a_query_and_an_unknown_key_with_one(doo
         assert door.node.ground.postgres.queries - before <= most + beats, kind
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("days=0", "days"),
-        ("days=-1", "days"),
-        ("days=1.5", "days"),
-        ("days=1e3", "days"),
-        ("days=367", "days"),
-        ("days=", "days"),
-        ("days=%D9%A3", "days"),
-        ("days=%ff", "days"),
-        ("days=99999999999999999999", "days"),
-        ("days=" + "0" * 11 + "5" + "0" * 6_000, "days"),
-        ("recent=0", "recent"),
-        ("recent=1001", "recent"),
-        ("recent=all", "recent"),
-        ("by=hour", "by"),
-        ("by=day,hour", "by"),
-        ("by=%00", "by"),
-    ],
-)
-async def test_numbers_out_of_range_name_the_parameter(door: Door, query: str, field: str) -> None:
+NUMBERS_OUT_OF_RANGE = [
+    ("days=0", "days"),
+    ("days=-1", "days"),
+    ("days=1.5", "days"),
+    ("days=1e3", "days"),
+    ("days=367", "days"),
+    ("days=", "days"),
+    ("days=%D9%A3", "days"),
+    ("days=%ff", "days"),
+    ("days=99999999999999999999", "days"),
+    ("days=" + "0" * 11 + "5" + "0" * 6_000, "days"),
+    ("recent=0", "recent"),
+    ("recent=1001", "recent"),
+    ("recent=all", "recent"),
+    ("by=hour", "by"),
+    ("by=day,hour", "by"),
+    ("by=%00", "by"),
+]
+
+
+async def _numbers_out_of_range_name_the_parameter(door: Door, query: str, field: str) -> None:
     key = (await door.mint())["api_key"]
     told = await door.ask("GET", f"/v1/keys/me/usage?{query}", bearer=key)
     assert told.status == 422
     (detail,) = told.json()["detail"]
     assert detail["loc"] == ["query", field]
     assert "must be" in detail["msg"]
+
+
+async def test_numbers_out_of_range_name_the_parameter(door: Door) -> None:
+    for case in NUMBERS_OUT_OF_RANGE:
+        await _numbers_out_of_range_name_the_parameter(door, *case)
 
 
 async def test_a_suspended_key_is_402_and_its_owner_sees_why(door: Door) -> None:
@@ -183,21 +198,25 @@ async def test_a_suspended_key_is_402_and_its_owner_sees_why(door: Door) -> None
     await door.spend(minted["api_key"])
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/v1/billing/packs"),
-        ("POST", "/v1/billing/checkout"),
-        ("GET", "/v1/billing/orders"),
-        ("POST", "/v1/billing/webhook"),
-    ],
-)
-async def test_billing_without_stripe_says_what_to_set(door: Door, method: str, path: str) -> None:
+BILLING_WITHOUT_STRIPE_SAYS = [
+    ("GET", "/v1/billing/packs"),
+    ("POST", "/v1/billing/checkout"),
+    ("GET", "/v1/billing/orders"),
+    ("POST", "/v1/billing/webhook"),
+]
+
+
+async def _billing_without_stripe_says_what_to_set(door: Door, method: str, path: str) -> None:
     for bearer in (None, (await door.mint())["api_key"]):
         told = await door.ask(method, path, bearer=bearer)
         assert told.status == 503
         assert "SLUICE_STRIPE_SECRET_KEY" in _sentence(told)
         assert told.json()["code"] == "BILLING_NOT_CONFIGURED"
+
+
+async def test_billing_without_stripe_says_what_to_set(door: Door) -> None:
+    for case in BILLING_WITHOUT_STRIPE_SAYS:
+        await _billing_without_stripe_says_what_to_set(door, *case)
 
 
 async def test_transfer_is_refused_clearly_and_moves_nothing(door: Door) -> None:

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from tests.control.plain_http import Told, raw
 from tests.control.rig import Door
 
@@ -20,22 +18,21 @@ def _is_clean(told: Told) -> None:
     assert len([name for name, _ in told.headers if name == "x-request-id"]) == 1
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"/{EVIL}",
-        f"/v1/keys/{EVIL}",
-        f"/v1/requests/{EVIL}",
-        f"/v1/keys/me/usage?by={EVIL}",
-        f"/v1/keys/me/usage?{EVIL}",
-        f"/r/{EVIL}",
-        "/" + "a" * 4_000,
-        "/\udcff\udcfe%00",
-        "/%00%0a%0d",
-        "/<script>alert(1)</script>",
-    ],
-)
-async def test_paths_and_queries_are_reflected_as_json_only(door: Door, path: str) -> None:
+PATHS_AND_QUERIES_ARE = [
+    f"/{EVIL}",
+    f"/v1/keys/{EVIL}",
+    f"/v1/requests/{EVIL}",
+    f"/v1/keys/me/usage?by={EVIL}",
+    f"/v1/keys/me/usage?{EVIL}",
+    f"/r/{EVIL}",
+    "/" + "a" * 4_000,
+    "/\udcff\udcfe%00",
+    "/%00%0a%0d",
+    "/<script>alert(1)</script>",
+]
+
+
+async def _paths_and_queries_are_reflected_as_json_only(door: Door, path: str) -> None:
     key = (await door.mint())["api_key"]
     for host in ("", "r.localhost", "deepsearch.localhost", "dash.localhost"):
         for method in ("GET", "PUT"):
@@ -48,24 +45,28 @@ async def test_paths_and_queries_are_reflected_as_json_only(door: Door, path: st
                 assert len(told.body) < 2_000
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("X-Request-Id", "mine"),
-        ("X-Request-Id", "a\tb"),
-        ("Origin", "https://evil.example\udcff"),
-        ("Origin", "x" * 5_000),
-        ("Origin", "null\tset-cookie: a"),
-        ("Host", "evil.example/\udcff<script>"),
-        ("Host", "a b"),
-        ("X-Forwarded-For", "\udcff, ' or 1=1 --"),
-        ("X-Forwarded-Host", "evil.example"),
-        ("Accept", "\udcff"),
-        ("Accept-Language", "x" * 5_000),
-        ("Cookie", "a=\udcff"),
-    ],
-)
-async def test_header_values_never_come_back_as_they_are(door: Door, name: str, value: str) -> None:
+async def test_paths_and_queries_are_reflected_as_json_only(door: Door) -> None:
+    for case in PATHS_AND_QUERIES_ARE:
+        await _paths_and_queries_are_reflected_as_json_only(door, case)
+
+
+HEADER_VALUES_NEVER_COME = [
+    ("X-Request-Id", "mine"),
+    ("X-Request-Id", "a\tb"),
+    ("Origin", "https://evil.example\udcff"),
+    ("Origin", "x" * 5_000),
+    ("Origin", "null\tset-cookie: a"),
+    ("Host", "evil.example/\udcff<script>"),
+    ("Host", "a b"),
+    ("X-Forwarded-For", "\udcff, ' or 1=1 --"),
+    ("X-Forwarded-Host", "evil.example"),
+    ("Accept", "\udcff"),
+    ("Accept-Language", "x" * 5_000),
+    ("Cookie", "a=\udcff"),
+]
+
+
+async def _header_values_never_come_back_as_they_are(door: Door, name: str, value: str) -> None:
     key = (await door.mint())["api_key"]
     for path in ("/", "/v1/keys/me", "/nothing", "/v1/keys"):
         fields = [("Authorization", f"Bearer {key}"), (name, value)]
@@ -82,6 +83,11 @@ async def test_header_values_never_come_back_as_they_are(door: Door, name: str, 
             assert b"<script>" not in told.body or told["content-type"].startswith(
                 "application/json"
             )
+
+
+async def test_header_values_never_come_back_as_they_are(door: Door) -> None:
+    for case in HEADER_VALUES_NEVER_COME:
+        await _header_values_never_come_back_as_they_are(door, *case)
 
 
 async def test_an_honest_origin_may_read_and_no_cookie_ever_counts(door: Door) -> None:
