@@ -1,7 +1,8 @@
 """The queue between requests and lanes: forms batches of like length, every request in its turn.
 
-It refuses to let a request wait for more than one batch of every other, however large those are;
-and to pad a piece by more than a third and a few tokens.
+Every other turn goes to the request with the least left to do, the ones between go round. So it
+refuses to let a small request wait behind many huge ones, and a huge one behind many small ones;
+and it refuses to pad a piece by more than a third and a few tokens.
 """
 
 from collections import deque
@@ -52,6 +53,7 @@ class Queue:
     def __init__(self, batch_tokens: int = BATCH_TOKENS) -> None:
         self._batch_tokens = batch_tokens
         self._jobs: deque[Job] = deque()
+        self._least_next = False
 
     def add(self, job: Job) -> None:
         if job.waiting:
@@ -78,6 +80,10 @@ class Queue:
 
     def _next(self) -> Job | None:
         """The job whose turn it is; it goes to the end of the line."""
+        self._least_next = not self._least_next
+        if self._least_next:
+            waiting = [job for job in self._jobs if job.waiting]
+            return min(waiting, key=lambda job: len(job.waiting), default=None)
         while self._jobs:
             job = self._jobs.popleft()
             if job.waiting:

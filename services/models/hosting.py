@@ -3,6 +3,7 @@
 A part is a handler for some paths. It refuses paths that no part takes.
 """
 
+import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
@@ -42,6 +43,8 @@ class Host:
         """Loads the models before the listener opens: whoever can connect is served."""
         sys.setswitchinterval(SWITCH_S)
         await self._engine.start()
+        # What is there now stays; looking through it again and again would hold the loop.
+        gc.freeze()
         yield
         self._pictures.close()
         await self._engine.stop()

@@ -50,20 +50,29 @@ class Lanes:
         self._idle = lanes
         self._queue = Queue()
 
-    async def run(self, make: Callable[[Job], list[Piece]], by_spans: bool = False) -> list[Floats]:
-        """Vectors of the pieces that `make` gives for the job, in the order of their `at`."""
+    async def run(
+        self, make: Callable[[Job], list[Piece]], by_spans: bool, aside: Executor | None
+    ) -> Floats:
+        """Vectors of the pieces that `make` gives for the job, in the order of their `at`.
+
+        What takes time in proportion to the pieces is done in `aside`, if that is given.
+        """
         run = Run(by_spans)
-        pieces = make(run)
-        run.fill(pieces)
-        run.left = len(pieces)
-        run.vectors = [np.empty((0, 0), np.float32)] * len(pieces)
+        if aside is None:
+            run.fill(make(run))
+        else:
+            run.fill(await in_thread(aside, make, run))
+        run.left = len(run.waiting)
+        run.vectors = [np.empty((0, 0), np.float32)] * run.left
         self._queue.add(run)
         self._start()
         try:
             await run.done
         finally:
             self._queue.drop(run)
-        return run.vectors
+        if aside is None:
+            return np.concatenate(run.vectors)
+        return await in_thread(aside, np.concatenate, run.vectors)
 
     def _start(self) -> None:
         """Gives every idle lane a batch."""

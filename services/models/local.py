@@ -23,6 +23,8 @@ from services.models.windows import Floats, Span, cuts, overlapping, pooled
 TEXT_GRAPHS: Final = ("model.onnx", "text_model.onnx")
 POOLED: Final = ("pooled", "sentence_embedding", "text_embeds", "embeddings")
 TOKENS: Final = ("token_vectors", "last_hidden_state", "token_embeddings")
+# Prepared on the loop; more are prepared in a thread.
+FEW_PIECES: Final = 128
 # Texts of a request that one thread counts before others have their turn.
 UNIT_CHARACTERS: Final = 131_072
 # Longer than any text of 8,192 tokens: a word of a hundred letters is one token at least. What has
@@ -78,9 +80,9 @@ class LocalText:
                 for at, (owner, begin, end) in enumerate(places)
             ]
 
-        vectors = await self._lanes.run(pieces)
+        vectors = await self._lanes.run(pieces, False, self._aside(len(places)))
         return Passages(
-            np.concatenate(vectors),
+            vectors,
             [owner for owner, _, _ in places],
             [end - begin + self._tokens.specials for _, begin, end in places],
             self._counts(contents),
@@ -113,16 +115,20 @@ class LocalText:
                 for at, (begin, end, first, last) in enumerate(places)
             ]
 
-        found = await self._lanes.run(pieces, by_spans=True)
+        found = await self._lanes.run(pieces, True, self._aside(len(texts)))
         spans = [span for _, _, first, last in places for span in _spans(bounds, first, last, 0)]
         vectors = pooled(
-            np.concatenate(found),
+            found,
             [span.owner for span in spans],
             [span.end - span.start for span in spans],
             len(texts),
         )
         await self._fill(vectors, texts)
         return vectors, self._counts(contents)
+
+    def _aside(self, count: int) -> Executor | None:
+        """Where to prepare so many pieces: a few on the loop, which takes a millisecond at most."""
+        return None if count <= FEW_PIECES else self._tokenizing
 
     async def _fill(self, vectors: Floats, texts: Sequence[str]) -> None:
         """Gives texts without a token of their own (blank, or cut off) a vector nevertheless."""

@@ -75,3 +75,24 @@ def test_dropped_job_is_never_run() -> None:
     queue.add(kept)
     queue.drop(dropped)
     assert [[piece.job for piece in batch] for batch in drained(queue)] == [[kept]]
+
+
+def test_small_request_waits_for_one_batch_though_many_huge_ones_came_before() -> None:
+    queue = Queue()
+    for _ in range(50):
+        queue.add(job_of([250] * 100))
+    queue.take()
+    small = job_of([8])
+    queue.add(small)
+    waited = [[piece.job for piece in queue.take()] for _ in range(2)]
+    assert any(small in jobs for jobs in waited)
+
+
+def test_huge_request_goes_on_though_small_ones_never_end() -> None:
+    queue = Queue()
+    huge = job_of([250] * 20)
+    queue.add(huge)
+    for _ in range(40):
+        queue.add(job_of([8, 100]))
+        queue.take()
+    assert huge.waiting == []

@@ -1,6 +1,7 @@
 """The engine: right vectors, exact counts, shared batches, no request in the way of another."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -189,8 +190,11 @@ async def test_loop_is_never_blocked_by_a_thousand_long_texts(models: Engine) ->
             now = time.thread_time()
             longest, last = max(longest, now - last), now
 
+    # What other tests have left is not looked through on this loop's time.
+    gc.collect()
+    gc.freeze()
     watching = asyncio.create_task(watch())
-    work = asyncio.create_task(models.embed(texts, model="tiny-clip"))
-    await work
+    await models.embed(texts, model="tiny-clip")
     watching.cancel()
+    gc.unfreeze()
     assert longest < BLOCKED_S
