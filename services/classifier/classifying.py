@@ -81,10 +81,12 @@ class Scorer:
             found = await self._embedder.embed(list(texts), model)
             return found.vectors, found.tokens
 
-        embedded = await self._embedder.embed(asked.items, model)
         pictured = np.array([not isinstance(item, str) for item in asked.items])
         framed = not pictured.any() and zero_shot.is_framed(asked.groups)
-        known = await self._labels.of(model, distinct, framed, embed)
+        embedded, known = await asyncio.gather(
+            self._embedder.embed(asked.items, model),
+            self._labels.of(model, distinct, framed, embed),
+        )
         tokens = sum(embedded.tokens) + sum(known[label].tokens for label in distinct)
         temperatures = zero_shot.temperatures(pictured)
 

@@ -8,6 +8,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import numpy as np
+
 from services.api_refusals import Refusal
 from services.classifier import answers
 from services.classifier.ask import MOST_CLASSIFIERS, Train, check_classes, not_found
@@ -16,7 +18,7 @@ from services.classifier.learning import learn
 from services.classifier.store import Learned, Store, Trained, Written
 from services.fields import FieldError
 from services.models.door import Answer
-from services.models.faults import UnknownModel
+from services.models.faults import ModelUnavailable, UnknownModel
 
 
 class Trainer:
@@ -41,7 +43,7 @@ class Trainer:
         assert asked.model is not None, "a request for a new classifier names its model"
         if await self._store.count(owner_key) >= MOST_CLASSIFIERS:
             raise _too_many()
-        embedded = await self._embedder.embed(asked.items, asked.model)
+        embedded = await self._embedded(asked, asked.model)
         learned = await self._learn(asked, embedded, None)
         classifier_id = uuid4()
         dimension = embedded.vectors.shape[1]
@@ -66,7 +68,7 @@ class Trainer:
             raise not_found(classifier_id)
         check_classes(len({*before.labels, *asked.distinct}))
         try:
-            embedded = await self._embedder.embed(asked.items, before.model)
+            embedded = await self._embedded(asked, before.model)
         except UnknownModel:
             raise model_gone() from None
         if embedded.vectors.shape[1] != before.dimension_count:
@@ -79,6 +81,13 @@ class Trainer:
             message = f"Classifier '{classifier_id}' is currently being modified"
             raise FieldError(Refusal(409, "CONFLICT_RESOURCE_BUSY", message))
         return _answer(classifier_id, asked, embedded)
+
+    async def _embedded(self, asked: Train, model: str) -> Vectors:
+        found = await self._embedder.embed(asked.items, model)
+        if not np.isfinite(found.vectors).all():
+            # Once learned, it could not be unlearned.
+            raise ModelUnavailable(found.model, "it gave vectors that are no numbers")
+        return found
 
     async def _learn(self, asked: Train, embedded: Vectors, before: Trained | None) -> Learned:
         return await asyncio.get_running_loop().run_in_executor(

@@ -3,8 +3,12 @@
 import asyncio
 import uuid
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tests.services.classifier import standin
 from tests.services.classifier.desk import Desk, Json, example, examples
 from tests.services.classifier.standin import ALIAS, MODEL, StandIn
 
@@ -172,3 +176,44 @@ async def test_time_of_a_training_does_not_grow_with_its_charge(
         desk.train({"model": MODEL, "input": items, "num_iters": iterations}), 5
     )
     assert answer.tokens == 64 * iterations
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=12),
+    iterations=st.integers(1, 1_000_000),
+    more=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+)
+async def test_every_training_costs_the_tokens_of_its_own_input_times_iterations(
+    desk: Desk, sizes: list[int], iterations: int, more: list[int]
+) -> None:
+    def items(of: list[int]) -> list[Json]:
+        return [example("w " * size, f"label {place % 5}") for place, size in enumerate(of)]
+
+    made = await desk.train({"model": MODEL, "input": items(sizes), "num_iters": iterations})
+    assert made.tokens == made.json["usage"]["total_tokens"] == sum(sizes) * iterations
+    classifier_id = made.json["classifier_id"]
+    body = {"classifier_id": classifier_id, "input": items(more), "num_iters": float(iterations)}
+    updated = await desk.train(body)
+    assert updated.tokens == updated.json["usage"]["total_tokens"] == sum(more) * iterations
+    assert updated.json["num_samples"] == len(more)
+    texts = ["w " * size for size in more]
+    used = await desk.classify({"classifier_id": classifier_id, "input": texts})
+    assert used.tokens == used.json["usage"]["total_tokens"] == sum(more)
+    assert (await desk.delete(classifier_id)).status == 200
+
+
+async def test_vectors_that_are_no_numbers_are_never_learned(
+    desk: Desk, engine: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier_id = await desk.trained("cat", "dog")
+    monkeypatch.setattr(standin, "embed", lambda texts, width: np.full((len(texts), width), np.nan))
+    for body in (
+        {"model": MODEL, "input": examples("cat", "dog")},
+        {"classifier_id": classifier_id, "input": examples("cat")},
+    ):
+        answer = await desk.train(body)
+        assert (answer.status, answer.void) == (503, True)
+    assert len((await desk.get()).json) == 1
