@@ -2,11 +2,12 @@
 # make test    set up, then run the whole test suite
 # make check   format, lint and types
 # make bench   the numbers, written to ops/bench/
+# make bench-quality  how good and how fast the models are, beside bare loops and BM25
 # make docs    write the documents that are made from code
 # make lock    write requirements.lock again from pyproject.toml (needs network)
 # make clean   remove what set-up and tools made; never the data in .sluice
 
-.PHONY: up test check docs bench lock clean setup
+.PHONY: up test check docs bench bench-quality lock clean setup
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -32,6 +33,9 @@ docs: setup
 
 bench: setup
 	@.venv/bin/python -m ops.bench.run
+
+bench-quality: setup
+	@.venv/bin/python -m ops.bench.quality
 
 lock:
 	@./ops/setup.sh lock
