@@ -16,6 +16,7 @@ from gateway.settings import PREFIX, Settings
 PROCESSES: Mapping[str, tuple[str, ...]] = {
     "reader": ("reader",),
     "segmenter": ("segmenter",),
+    "search": ("search",),
     "api": ("embeddings", "rerank", "classifier"),
 }
 # Beyond the time that a worker takes to drain: its spool flushed, its connections closed.
