@@ -20,7 +20,7 @@ _PAGES: Final = frozenset({".html", ".htm", ".xhtml"})
 _PDFS: Final = frozenset({".pdf"})
 _MOST_BYTES: Final = 20 * 1024 * 1024
 _BATCH_DOCUMENTS: Final = 100
-_BATCH_BYTES: Final = 16 * 1024 * 1024
+_BATCH_BYTES: Final = 4 * 1024 * 1024
 _HEADING: Final = re.compile(r"^(?:#|=)\s+(.+?)\s*#*$", re.MULTILINE)
 _URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 

@@ -72,7 +72,7 @@ def query_of(raw_path: str, fields: Mapping[str, Any]) -> str | Refusal | None:
     """The query: `q`, else the path but for `/search`; None if none is named at all."""
     given = fields.get("q")
     if isinstance(given, list):
-        given = given[-1]
+        given = given[-1] if given else None
     if given is None:
         path = raw_path.partition("?")[0].removeprefix("/")
         if path in ("", "search", "search/"):
@@ -139,6 +139,8 @@ def _with_reader(
     wanted = options.read({**bare, "x-timeout": headers.get("x-timeout", "")}, {**own, **timing})
     if isinstance(wanted, Refusal):
         return wanted
+    if wanted.unfetchable is not None and with_bodies:
+        return wanted.unfetchable
     if len(wanted.wishes.formats) > 1 and form is Form.TEXT and with_bodies:
         return bad_option(
             "respondWith",

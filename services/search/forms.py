@@ -101,8 +101,9 @@ def _head(item: Item) -> Iterator[tuple[str, str]]:
 
 
 def _content(page: Page) -> str:
-    """Markdown, else text, else html; then the summaries, as the reader writes them."""
-    found = (page.fields.get(name) for name in ("content", "text", "html"))
+    """Markdown, else what there is; then the summaries, as the reader writes them."""
+    names = ("content", "text", "html", "screenshotUrl", "pageshotUrl")
+    found = (page.fields.get(name) for name in names)
     parts = [next((value for value in found if isinstance(value, str) and value), "")]
     images, links = page.fields.get("images"), page.fields.get("links")
     if isinstance(images, Mapping):

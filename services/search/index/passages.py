@@ -11,7 +11,7 @@ from services.search.index.words import fold
 
 PASSAGE_CHARACTERS: Final = 280
 # Enough of a long document to find a good passage, and little enough to take no time.
-SCANNED_CHARACTERS: Final = 200_000
+SCANNED_CHARACTERS: Final = 100_000
 PLACES: Final = 200
 SPACES: Final = re.compile(r"\s+")
 # What Markdown writes around words: links, images, emphasis, headings, tables, quotes.
