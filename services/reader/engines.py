@@ -3,7 +3,11 @@
 It refuses nothing: what is not installed is None, and the reader says so to whoever asks for it.
 """
 
-from typing import Final
+import shutil
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, cast
 
 from services.reader.fetch import Fetcher
 from services.reader.guard import Guard
@@ -15,9 +19,22 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-
 OFF: Final = "none"
 
 
-def browser(_settings: Settings, _guard: Guard) -> Browser | None:
-    """The browser engine, if one is installed."""
-    return None
+def browser(settings: Settings, guard: Guard) -> Browser | None:
+    """The browser engine, if its driver and a Chromium are installed and it is not switched off."""
+    program = settings.reader_browser or next(filter(None, map(shutil.which, NAMES)), "")
+    if (
+        program == OFF
+        or not program
+        or not Path(program).exists()
+        or find_spec("playwright") is None
+    ):
+        return None
+    # Only here, so that the service runs without the optional extra that the module imports.
+    module = import_module("services.reader.browser")
+    made = module.Chromium(
+        program, guard, pages=settings.reader_browser_pages, user_agent=settings.reader_user_agent
+    )
+    return cast(Browser, made)
 
 
 def describer(settings: Settings, fetcher: Fetcher) -> Describer | None:
