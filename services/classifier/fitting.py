@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.classifier.sums import Doubles, Floats, Sums, combined, of_examples
+from services.classifier.sums import Doubles, Floats, Sums, combined, of_examples, scatter
 
 Indices = NDArray[np.intp]
 
@@ -161,12 +161,12 @@ def _discriminants(sums: Sums, prior: float) -> Doubles:
     mass = np.where(known, sums.mass, 1.0)
     means = sums.firsts / mass[:, None]
     total = float(sums.mass.sum())
-    scatter = sums.seconds - (means * sums.mass[:, None]).T @ means
-    spread = max(float(np.trace(scatter)), 0.0) + USUAL_VARIANCE_MASS * USUAL_VARIANCE
+    around = scatter(sums)
+    spread = max(float(np.trace(around)), 0.0) + USUAL_VARIANCE_MASS * USUAL_VARIANCE
     variance = spread / (total + USUAL_VARIANCE_MASS) / dimensions
     prior *= _prior_weight(sums)
-    scatter[np.diag_indices(dimensions)] += prior * variance
-    directions = np.linalg.solve(scatter / (total + prior), means.T).T
+    around[np.diag_indices(dimensions)] += prior * variance
+    directions = np.linalg.solve(around / (total + prior), means.T).T
     # The mean of n examples lies off the true one by a share 1/n of the cloud's variance, which
     # would make a label with few examples look further away than it is.
     examples = np.where(known, mass**2 / np.where(known, sums.squares, 1.0), 1.0)

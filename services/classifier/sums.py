@@ -105,8 +105,17 @@ def widened(sums: Sums, label_count: int) -> Sums:
     )
 
 
+def scatter(sums: Sums) -> Doubles:
+    """[d, d]: how the examples lie around the means of their labels."""
+    return sums.seconds - _of_means(sums.mass, sums.firsts)
+
+
 def packed(sums: Sums) -> bytes:
-    """Sums as bytes: doubles, but the seconds as float32 and only their upper triangle."""
+    """Sums as bytes: doubles, but of the seconds the upper triangle of the scatter, as float32.
+
+    The scatter is small where the seconds are large: of those float32 would keep nothing of it
+    once a million like examples were seen.
+    """
     upper = np.triu_indices(sums.dimension_count)
     fitted = (sums.log_prior, sums.log_part, sums.judged)
     head = HEAD.pack(FORMAT, sums.label_count, sums.dimension_count, *fitted)
@@ -115,7 +124,7 @@ def packed(sums: Sums) -> bytes:
         (
             head,
             *(part.astype("<f8").tobytes() for part in per_label),
-            sums.seconds[upper].astype("<f4").tobytes(),
+            scatter(sums)[upper].astype("<f4").tobytes(),
         )
     )
 
@@ -130,14 +139,17 @@ def unpacked(raw: bytes) -> Sums:
     if form != FORMAT or len(raw) != HEAD.size + 8 * doubles + 4 * triangle:
         raise ValueError("not the sums of a classifier")
     flat = np.frombuffer(raw, "<f8", doubles, HEAD.size).astype(np.float64)
-    seconds = np.zeros((dimensions, dimensions))
-    seconds[np.triu_indices(dimensions)] = np.frombuffer(
+    mass, firsts = flat[:labels], flat[2 * labels :].reshape(labels, dimensions)
+    around = np.zeros((dimensions, dimensions))
+    around[np.triu_indices(dimensions)] = np.frombuffer(
         raw, "<f4", triangle, HEAD.size + 8 * doubles
     )
-    return Sums(
-        flat[:labels],
-        flat[labels : 2 * labels],
-        flat[2 * labels :].reshape(labels, dimensions),
-        seconds + np.triu(seconds, 1).T,
-        *fitted,
-    )
+    seconds = around + np.triu(around, 1).T + _of_means(mass, firsts)
+    return Sums(mass, flat[labels : 2 * labels], firsts, seconds, *fitted)
+
+
+def _of_means(mass: Doubles, firsts: Doubles) -> Doubles:
+    """What the seconds would be if every example were the mean of its label."""
+    means = firsts / np.where(mass > 0, mass, 1.0)[:, None]
+    found: Doubles = firsts.T @ means
+    return found
