@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.asking import Asker
 from tests.services.classifier.desk import Desk, example
 from tests.services.processes import free_port, service
 
@@ -58,3 +59,19 @@ async def test_two_processes_lose_no_update_and_forget_no_label(pair: tuple[Desk
         assert found == ["sports", *names]
     await asyncio.sleep(1.5)
     assert (await pair[0].get()).json[0]["used_number"] == 2
+
+
+async def test_api_process_without_a_database_scores_labels_and_says_what_it_cannot(
+    api: Asker,
+) -> None:
+    desk = Desk(api.base)
+    body = {"model": MODEL, "input": SPORTS[0], "labels": ["sports", "money", "sports"]}
+    answer = await desk.classify(body)
+    assert answer.json["data"][0]["prediction"] == "sports"
+    embedded = await desk.ask(
+        "POST", "/v1/embeddings", {"model": MODEL, "input": [SPORTS[0], "sports", "money"]}
+    )
+    assert answer.tokens == answer.json["usage"]["total_tokens"] == embedded.tokens
+    refused = await desk.train({"model": MODEL, "input": [example("x", "a"), example("y", "b")]})
+    assert (refused.status, refused.void) == (503, True)
+    assert refused.headers["Retry-After"]
