@@ -42,6 +42,8 @@ HEAP_MB: Final = 512
 VIEWPORT: Final = (1024, 1024)
 PAGESHOT_PIXELS: Final = 20_000
 START_S: Final = 20.0
+# What the tunnel answers for a target that the guard refuses.
+REFUSED_STATUS: Final = 403
 # Kept of a page's time for the pictures and the text, once it has been waited for.
 LAST_MS: Final = 2_000
 FLAGS: Final = (
@@ -210,10 +212,11 @@ async def _read(page: Page, visit: Visit, admitted: Pass) -> Rendered | Refusal:
     except TimeoutError:
         settled = False
     final = target.parse(page.url)
-    if isinstance(final, Target) and (
-        refused := admitted.refused.get(f"{final.host}:{final.port}")
-    ):
-        return refused
+    barred = visit.html is None and (answer is None or answer.status == REFUSED_STATUS)
+    if barred and isinstance(final, Target):
+        refused = admitted.refused.get(f"{final.host}:{final.port}")
+        if refused is not None:
+            return refused
     if page.url.startswith(("about:", "chrome-error:")):
         raise Error(f"net::{page.url}")
     html: str = await page.evaluate(HTML_SCRIPT, visit.shadow_dom)
