@@ -9,10 +9,17 @@ from typing import Any, Final
 
 from aiohttp import web_protocol
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.edge.exchange import BodyBrokenError
-from gateway.edge.malformed import Malformed, malformed_body, malformed_head, too_slow
+from gateway.edge.malformed import (
+    Malformed,
+    malformed_body,
+    malformed_head,
+    percent_encoded,
+    too_slow,
+)
 from gateway.units import MS_PER_S
 
 # Of a head that comes in pieces, what is kept to tell whose envelope a refusal needs.
@@ -37,10 +44,17 @@ class Hearing(web_protocol.RequestHandler):
         # Also while the server drains: a request that began before may have its body still to come.
         if self._deaf or self._parser is None:
             return
+        payload = self._payload
+        in_head = payload is None or payload.is_eof()
         try:
             messages, switched, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
-            self._broken(error, data)
+            mended = percent_encoded(data) if in_head and not self._head_start else None
+            if mended is None:
+                self._broken(error, data)
+            else:
+                self._parser = self._new_parser()
+                self.data_received(mended)
             return
         if messages:
             if self._head_timer is not None:
@@ -52,8 +66,22 @@ class Hearing(web_protocol.RequestHandler):
             self._wake()
             if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
                 self._pause_reading_for_buffer()
-        elif self._waiter is not None and data:
+        elif in_head and data:
             self._head_comes(data)
+
+    def _new_parser(self) -> HttpRequestParser:
+        """As aiohttp makes it for each connection; the old one has stopped for good."""
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web_protocol.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
 
     def _wake(self) -> None:
         waiter = self._waiter

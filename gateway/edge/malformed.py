@@ -15,6 +15,8 @@ from gateway.errors import Problem
 
 _HOST: Final = re.compile(rb"\r?\nhost:[ \t]*([^\r\n]{0,255})", re.IGNORECASE)
 _TARGET: Final = re.compile(rb"[A-Z]{1,20} ([^ \r\n]{1,255})")
+_LINE: Final = re.compile(rb"([A-Z]{1,20} )([^ \r\n]{1,16000}) HTTP/1\.[01]\r?\n")
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _TOO_MANY: Final = "Too many headers"
 
 
@@ -44,6 +46,24 @@ def odd_coding(message: RawRequestMessage) -> Malformed:
     """A transfer coding besides chunked."""
     problem = refusals.malformed_http("the only transfer coding is chunked")
     return Malformed(problem, message.headers.get("Host", ""), message.path)
+
+
+def percent_encoded(seen: bytes) -> bytes | None:
+    """The same bytes with a target in ASCII, where only that was wrong with the first line.
+
+    People paste addresses as they read them, and curl sends them as they are.
+    """
+    line = _LINE.match(seen)
+    if line is None or line[2].isascii():
+        return None
+    target = _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], line[2])
+    return line[1] + target + seen[line.end(2) :]
+
+
+def no_version(message: RawRequestMessage) -> Malformed:
+    """HTTP as it was before it had versions and headers."""
+    problem = refusals.malformed_http("its first line must end with HTTP/1.1")
+    return Malformed(problem, "", message.path)
 
 
 def too_slow(seen: bytes) -> Malformed:

@@ -1,8 +1,8 @@
 """From a service's answer to the client's last byte, with the outcome recorded in between.
 
 Refuses to let the last byte go before the outcome is durable. A small answer is read whole and
-sent in one piece; a large or streamed one flows through, with back what may be its end: of a body
-in chunks the newest piece, of a stream of events an event after which nothing need follow.
+sent in one piece; a large or streamed one flows through, without what may be its end: of a body in
+chunks the newest byte, of a stream of events an event after which nothing need follow.
 """
 
 import logging
@@ -15,7 +15,7 @@ from gateway.edge.crossing import Crossing
 from gateway.edge.foreign import NOT_LET_IN, is_envelope, refused_by_service
 from gateway.edge.passing import retry_line, service_lines, usage_lines
 from gateway.edge.problems import render
-from gateway.edge.reports import VOID, is_json, is_sse, read_whole, rule_of, watch_of
+from gateway.edge.reports import VOID, Watch, is_json, is_sse, read_whole, rule_of, watch_of
 from gateway.edge.sse import SseWatch
 from gateway.edge.usage import NOTHING_READ, Reading
 from gateway.errors import AnswerBroken, Problem, ServiceFault, ServiceTimeout
@@ -118,14 +118,10 @@ class Relay:
             if answer.ended and not answer.pending:
                 return held + piece
             if held:
-                await exchange.write(held)
-            if answer.body_bytes is not None:
-                may_end = False  # its last byte is known by its number
-            else:
-                may_end = watch.may_end if isinstance(watch, SseWatch) else True
-            held = piece if may_end else b""
-            if not may_end:
-                await exchange.write(piece)
+                piece = held + piece
+            keep = _may_be_end(answer, watch, len(piece))
+            held = piece[len(piece) - keep :]
+            await exchange.write(piece[: len(piece) - keep] if keep else piece)
 
     async def _broke_off(self, crossing: Crossing, answer: Answer, fault: ServiceFault) -> None:
         """The service failed in the middle: void, and the client can see that it is not whole."""
@@ -182,6 +178,15 @@ class Relay:
         elif verdict.outcome is Outcome.COMPLETE and verdict.reported_tokens is not None:
             crossing.measured.observe(verdict.reported_tokens)
         return verdict
+
+
+def _may_be_end(answer: Answer, watch: Watch | None, size: int) -> int:
+    """How many bytes at the end of a piece may be the last ones of the answer."""
+    if answer.body_bytes is not None:
+        return 0  # the last byte is known by its number
+    if isinstance(watch, SseWatch):
+        return size if watch.may_end else 0
+    return 1
 
 
 def _error_event(problem: Problem, family: Family, request_id: str) -> bytes:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 from aiohttp import web_protocol, web_server
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpVersion10, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.edge.exchange import BodyBrokenError, Exchange, Writable
 from gateway.edge.hearing import Hearing
-from gateway.edge.malformed import Malformed, odd_coding
+from gateway.edge.malformed import Malformed, no_version, odd_coding
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.server")
@@ -92,6 +92,7 @@ class Connection(Hearing, Writable):
         try:
             if len(server._connections) > server.bounds.max_connections:
                 await self._turn_away(server, peer)
+                await self._hear_out()
                 return
             while not self._force_close:
                 if not self._messages:
@@ -101,6 +102,8 @@ class Connection(Hearing, Writable):
                 if not await self._serve(server, message, payload, peer):
                     break
                 self._arm_keep_alive()
+            if self._deaf:
+                await self._hear_out()
         finally:
             server.telemetry.open_connections.dec()
             if not self._force_close:
@@ -114,6 +117,15 @@ class Connection(Hearing, Writable):
         exchange.keep_alive = False
         with suppress(ConnectionError):
             await server.handlers.overloaded(exchange)
+
+    async def _hear_out(self) -> None:
+        """Say that nothing follows; what still comes is dropped, so that our answer is read."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._next_message()
 
     async def _next_message(self) -> None:
         self._waiter = self._loop.create_future()
@@ -138,6 +150,9 @@ class Connection(Hearing, Writable):
         try:
             if not understood:
                 await server.handlers.malformed(exchange, message)
+            elif message.version < HttpVersion10:
+                exchange.keep_alive = False
+                await server.handlers.malformed(exchange, no_version(message))
             elif message.chunked and _is_odd(message):
                 exchange.keep_alive = False
                 await server.handlers.malformed(exchange, odd_coding(message))

@@ -16,7 +16,7 @@ import pytest
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from tests.conftest import TEMPLATE, of_database
-from tests.edge.door import Door, Key, environment
+from tests.edge.door import Door, Key, environment, running
 from tests.edge.stub import Stub, listening
 
 DATABASE = "test_edge"
@@ -77,18 +77,17 @@ def catalogue(servers_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="package")
-def door(
+def environ(
     pg_server: PostgresServer,
     redis_server: RedisServer,
     servers_folder: Path,
     places: Places,
     catalogue: Path,
-) -> Iterator[Door]:
-    """A gateway that runs while this package's tests do."""
+) -> Iterator[dict[str, str]]:
+    """The settings of this package's gateways, with a database of their own."""
     asyncio.run(execute(pg_server.dsn, f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE}"))
-    dsn = of_database(pg_server.dsn, DATABASE)
-    environ = environment(
-        dsn,
+    yield environment(
+        of_database(pg_server.dsn, DATABASE),
         redis_server.url,
         servers_folder / "edge",
         places,
@@ -96,11 +95,14 @@ def door(
         SLUICE_BODY_DEADLINE_MS="1500",
         SLUICE_SHIP_INTERVAL_MS="5",
     )
-    running = Door(environ)
-    running.start()
-    yield running
-    running.stop()
     asyncio.run(execute(pg_server.dsn, f"DROP DATABASE {DATABASE} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="package")
+def door(environ: dict[str, str]) -> Iterator[Door]:
+    """A gateway that runs while this package's tests do."""
+    with running(environ) as started:
+        yield started
 
 
 @pytest.fixture

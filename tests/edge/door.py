@@ -7,8 +7,8 @@ import asyncio
 import itertools
 import os
 import threading
-from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,15 @@ READER = "r.localhost"
 SEARCH = "s.localhost"
 DEEPSEARCH = "deepsearch.localhost"
 T = TypeVar("T")
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return when this holds; fail when it does not come to hold."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + PATIENCE_S
+    while not await holds():
+        assert loop.time() < end_s, "it did not come to hold"
+        await asyncio.sleep(0.005)
 
 
 @dataclass(frozen=True)
@@ -166,12 +175,13 @@ class Door:
 
     async def at_rest(self, subject: str, product: str = "embeddings") -> Standing:
         """The same once nothing is held; a hold that stays fails the test."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                found = await self.standing(subject, product)
-                if not found.open_requests and not found.held_tokens:
-                    return found
-                await asyncio.sleep(0.005)
+
+        async def rests() -> bool:
+            found = await self.standing(subject, product)
+            return not found.open_requests and not found.held_tokens
+
+        await until(rests)
+        return await self.standing(subject, product)
 
     async def row(self, key: Key, request_id: str) -> RequestRow | None:
         """The ledger's row of a request."""
@@ -186,6 +196,17 @@ class Door:
         row = await self.run(self.node.ground.book.load_balance(key.key_id))
         assert row is not None
         return row.trial + row.paid
+
+
+@contextmanager
+def running(environ: Mapping[str, str], **more: str) -> Iterator[Door]:
+    """A gateway with these settings, until the end of this."""
+    door = Door({**environ, **more})
+    door.start()
+    try:
+        yield door
+    finally:
+        door.stop()
 
 
 def environment(
