@@ -111,7 +111,7 @@ async def _run(settings: Settings, arguments: argparse.Namespace, given: list[So
         if arguments.action == "remove":
             wanted = {"urls": arguments.urls, "prefixes": arguments.below}
             answer = await _ask(door, "POST", "/remove", wanted)
-            say(f"removed {answer['removed']} documents")
+            say(f"removed {_counted(answer['removed'])}")
             return 0
         return await _add(door, given)
 
@@ -129,8 +129,12 @@ async def _add(door: _Door, given: Iterable[Source]) -> int:
         failed += len(answer["failed"])
         for url in answer["failed"]:
             complain(f"nothing could be read from {url}")
-    say(f"added {added} documents" + (f", {failed} failed" if failed else ""))
+    say(f"added {_counted(added)}" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0
+
+
+def _counted(documents: int) -> str:
+    return "1 document" if documents == 1 else f"{documents} documents"
 
 
 def _show(found: dict[str, Any]) -> int:

@@ -61,11 +61,22 @@ def _words(socket: Path) -> Path:
 async def _ready(children: list[subprocess.Popen[bytes]], sockets: list[Path]) -> None:
     try:
         async with asyncio.timeout(_READY_S):
-            while not all(socket.exists() for socket in sockets):
-                _complain_of_dead(children, sockets)
-                await asyncio.sleep(_POLL_S)
+            for socket in sockets:
+                while not await _accepts(socket):
+                    _complain_of_dead(children, sockets)
+                    await asyncio.sleep(_POLL_S)
     except TimeoutError:
         raise ConfigurationFault(["the search service did not come up"]) from None
+
+
+async def _accepts(socket: Path) -> bool:
+    """Whether somebody listens; the file alone is there a moment earlier."""
+    try:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _complain_of_dead(children: list[subprocess.Popen[bytes]], sockets: list[Path]) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 from uuid import uuid4
 
 import orjson
@@ -107,7 +108,7 @@ class Operating:
                 return None
         return Document(
             url=row["url"],
-            title=row.get("title") or _text(page, "title") or row["url"],
+            title=row.get("title") or _text(page, "title") or _name(row["url"]),
             content=content,
             description=row.get("description") or _text(page, "description"),
             date=row.get("date") or _text(page, "publishedTime"),
@@ -126,6 +127,12 @@ class Operating:
 def _is_given(row: Mapping[str, Any]) -> bool:
     """Whether the caller brought the content, so that there may be nothing to fetch."""
     return any(row.get(name) is not None for name in ("content", *UPLOADS))
+
+
+def _name(url: str) -> str:
+    """The last part of the path, for a document that does not say what it is called."""
+    parts = [part for part in url.split("/") if part]
+    return unquote(parts[-1]) if parts else url
 
 
 def _text(page: Page, name: str) -> str:

@@ -100,10 +100,10 @@ def test_with_a_running_service_the_command_asks_it(handbook: Path, tmp_path: Pa
     known = {"SLUICE_DATA_DIR": str(data), "SLUICE_INTERNAL_SECRET": secret}
     with service("search", socket, known):
         added = sluice("add", str(handbook / "a.md"), data=data, INTERNAL_SECRET=secret)
-        assert (added.returncode, added.stdout) == (0, "added 1 documents\n"), added.stderr
+        assert (added.returncode, added.stdout) == (0, "added 1 document\n"), added.stderr
         url = ["file://hand-book/a.md"]
         named = {"INTERNAL_SECRET": secret, "SERVICE_SEARCH_URL": socket}
-        assert sluice("remove", *url, data=data, **named).stdout == "removed 1 documents\n"
+        assert sluice("remove", *url, data=data, **named).stdout == "removed 1 document\n"
         stranger = sluice("stats", data=data, INTERNAL_SECRET="another-secret-entirely")
         assert stranger.returncode == 2
         assert "refused (401)" in stranger.stderr

@@ -151,6 +151,16 @@ async def test_pages_of_searches_are_kept_where_the_setting_says_so(
         assert [one["documents"] for one in stats["origins"] if one["origin"] == "page"] == [1]
 
 
+def test_service_is_ready_soon_and_stops_cleanly(tmp_path: Path) -> None:
+    settings = {"SLUICE_DATA_DIR": str(tmp_path)}
+    for _ in range(2):
+        begun = time.monotonic()
+        with service("search", f"unix:{tmp_path}/s.sock", settings) as process:
+            # The promise is 1.5 s; this machine may be busy with other tests at the same time.
+            assert time.monotonic() - begun < 4
+        assert process.returncode == 0
+
+
 def test_second_service_on_the_same_folder_says_why_it_ends(local: Asker, tmp_path: Path) -> None:
     assert local.socket is not None
     folder = str(Path(local.socket).parent)
