@@ -19,7 +19,7 @@ from services.models.local import LocalText, Passages
 from services.models.pictures import Picture, Vision
 from services.models.registry import Local, Registry
 from services.models.remote import RemoteText
-from services.models.windows import Floats, normalised, pooled
+from services.models.windows import LEAST_LENGTH, Floats, pooled
 from services.settings import Settings
 
 LOGGER: Final = "sluice.models"
@@ -181,7 +181,9 @@ def engine(settings: Settings) -> Engine:
 
 
 def _embedded(vectors: Floats, tokens: list[int], model: str) -> Embedded:
-    return Embedded(normalised(vectors), tokens, model, np.linalg.norm(vectors, axis=1))
+    lengths: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    unit: Floats = np.divide(vectors, np.maximum(lengths, LEAST_LENGTH)[:, None], dtype=np.float32)
+    return Embedded(unit, tokens, model, lengths)
 
 
 async def _embed(

@@ -7,11 +7,15 @@ one token, so no part weighs on the mean with a handful of words and no batch is
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+
+# Below this a vector is as good as zero, and has no direction.
+LEAST_LENGTH: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ def overlapping(tokens: int, window: int) -> list[tuple[int, int, int, int]]:
 
 def pooled(vectors: Floats, owners: Sequence[int], weights: Sequence[int], count: int) -> Floats:
     """Weighted mean of the vectors of each owner; those without any have zeros."""
+    if list(owners) == list(range(count)):
+        return vectors
     sums = np.zeros((count, vectors.shape[1]), np.float32)
     shares = np.asarray(weights, np.float32)[:, None]
     totals = np.zeros((count, 1), np.float32)
@@ -62,5 +68,5 @@ def pooled(vectors: Floats, owners: Sequence[int], weights: Sequence[int], count
 def normalised(vectors: Floats) -> Floats:
     """Every row at length 1; a row of zeros stays."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Floats = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
+    found: Floats = (vectors / np.maximum(lengths, LEAST_LENGTH)).astype(np.float32, copy=False)
     return found
