@@ -1,9 +1,9 @@
 """Weighs dense against lexical evidence and gives every document a score from 0 to 1. Pure.
 
-It refuses nothing. What is alike in meaning counts more than twice what is alike in words, where the
-model can read the query; where it cannot, words decide. The numbers were chosen on the hand-written
-pairs of the tests and on the documentation of Python (ops/bench/quality.py); both change little
-between half and twice the lexical weight.
+It refuses nothing. Where the model can read the query, likeness in meaning counts more than twice
+likeness in words; where it cannot, words decide. The numbers were chosen on the hand-written pairs
+of the tests and on Python's documentation (ops/bench/quality_order.py); both change little between
+half and twice the lexical weight.
 """
 
 from collections.abc import Sequence

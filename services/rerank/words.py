@@ -4,18 +4,11 @@ It refuses no script: where words are not separated by blanks, a term is a pair 
 characters; everywhere else it is a word in its plain form.
 """
 
-import re
 from typing import Final
-from unicodedata import combining, normalize
 
-# Scripts without blanks between words, and Hangul, whose words carry their endings with them:
-# Thai, Lao, Myanmar, Khmer, kana, bopomofo, Hangul, Han with its extensions.
-PAIRED: Final = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u312f\uac00-\ud7af"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-RUN: Final = re.compile(rf"([{PAIRED}]+)|([^\W_{PAIRED}]+)")
-# Beyond this a text adds nothing to its own ranking, and a regular expression keeps the lock.
+from services.search.index import words as index_words
+
+# Beyond this a text adds nothing to its own ranking.
 MOST_CHARACTERS: Final = 131_072
 # Words that say how a question is asked, not what about; English, then its neighbours.
 # In the plain form, without accents.
@@ -33,14 +26,10 @@ LONG_ENOUGH: Final = 3
 
 
 def terms(text: str) -> list[str]:
-    """The terms of the text in order."""
-    found: list[str] = []
-    for paired, word in RUN.findall(_plain(text[:MOST_CHARACTERS])):
-        if paired:
-            found += _pairs(paired)
-        else:
-            found.append(word if word in LIGHT else _stem(word))
-    return found
+    """The terms of the text in order: those of the local index, English plurals aside."""
+    return [
+        term if term in LIGHT else _stem(term) for term in index_words.terms(text[:MOST_CHARACTERS])
+    ]
 
 
 def is_light(term: str) -> bool:
@@ -54,26 +43,6 @@ def familiar_share(text: str) -> float:
     if not letters:
         return 1.0
     return sum(character < "\u0250" for character in letters) / len(letters)
-
-
-def _plain(text: str) -> str:
-    """Compatible forms made one, case and accents of Latin, Greek and Cyrillic letters removed."""
-    folded = normalize("NFKC", text).casefold()
-    if folded.isascii():
-        return folded
-    apart = normalize("NFD", folded)
-    marks = "".join(
-        character
-        for character in apart
-        if not ("\u0300" <= character <= "\u036f" and combining(character))
-    )
-    return normalize("NFC", marks)
-
-
-def _pairs(run: str) -> list[str]:
-    if len(run) == 1:
-        return [run]
-    return [run[at : at + 2] for at in range(len(run) - 1)]
 
 
 def _stem(word: str) -> str:
