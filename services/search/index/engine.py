@@ -23,8 +23,8 @@ from services.search.index.query import Parsed
 # Raised when fields or terms change: an older index is then built anew.
 VERSION: Final = "1"
 HEAP_BYTES: Final = 32 * 1024 * 1024
-# Tried on 18 questions to 58 manuals: with a title's weight from 1.0 to 2.5 the best hit is right 15
-# times; with 3.0 13 times, because a common word in a title of one word beats the text.
+# Tried on 18 questions to 58 manuals: with a title's weight from 1.0 to 2.5 the best hit is right
+# 15 times; with 3.0 13 times, because a common word in a title of one word beats the text.
 TITLE, BODY, STEM, URL_WORDS = 1.8, 1.0, 0.6, 0.8
 # Ranked below this share of the best hit, a document shares but a common word with the question.
 LEAST_SHARE: Final = 0.12

@@ -188,6 +188,10 @@ class Library:
         listed = dict.fromkeys(urls)
         for prefix in prefixes:
             listed.update(dict.fromkeys(self._documents.below(prefix)))
+        ours = [url for url in self._documents.urls("starter") if url in listed]
+        if ours:
+            gone = {*self._documents.fact("removed").split(), *ours}
+            self._documents.keep_fact("removed", " ".join(sorted(gone)))
         removed = self._documents.remove(list(listed))
         self._settle()
         return removed
@@ -222,12 +226,13 @@ class Library:
         self._apply()
 
     def _refresh_starter(self) -> None:
-        """Only when the texts have changed: what an operator removed stays removed."""
+        """Only when the texts have changed; what an operator removed stays removed."""
         found = starter.texts()
         digest = starter.digest(found, self._domain)
         if self._documents.fact("starter") == digest:
             return
-        wanted = list(starter.documents(found, self._domain))
+        gone = set(self._documents.fact("removed").split())
+        wanted = [d for d in starter.documents(found, self._domain) if d.url not in gone]
         urls = {document.url for document in wanted}
         self._documents.remove([u for u in self._documents.urls("starter") if u not in urls])
         self._add(wanted)
