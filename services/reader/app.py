@@ -80,7 +80,7 @@ class Reader:
         accept = request.headers.get("Accept", "")
         outcome = await self._read(request, forms.accepted(accept))
         if isinstance(outcome, Refusal):
-            return _refuse(outcome, accept)
+            return _refuse(outcome)
         if outcome is None:
             return self._index(forms.accepted(accept))
         return self._answer(forms.accepted(accept), *outcome)
@@ -193,14 +193,10 @@ def _picture(picture: bytes, headers: Mapping[str, str]) -> web.Response:
     return web.Response(body=picture, content_type="image/png", headers=headers)
 
 
-def _refuse(refusal: Refusal, accept: str = "") -> web.Response:
-    form = forms.wanted_of_refusals(accept)
-    write = {
-        Form.JSON: forms.refusal_json,
-        Form.TEXT: forms.refusal_text,
-        Form.EVENTS: forms.refusal_event,
-    }[form]
-    return _written(refusal.status, write(refusal), form, wire.void_headers())
+def _refuse(refusal: Refusal) -> web.Response:
+    # JSON whatever is accepted: the status tells that it is no page, and clients parse it.
+    body = forms.refusal_json(refusal)
+    return _written(refusal.status, body, Form.JSON, wire.void_headers())
 
 
 def _envelope(_request: web.Request, status: int, message: str) -> web.Response:

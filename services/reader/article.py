@@ -33,15 +33,17 @@ MARKED: Final = {
     "#sub": "sub",
     "#sup": "sup",
 }
+BLOCKS: Final = frozenset({"p", "li", "tr", "pre", "blockquote", "h1", "h2", "h3", "br"})
 HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """The main content: HTML for the converter, and how many characters of text it has."""
+    """The main content: HTML for the converter, and how much text it has in how many blocks."""
 
     html: str
     text_characters: int
+    blocks: int
 
 
 def find(html: str) -> Article | None:
@@ -62,7 +64,8 @@ def find(html: str) -> Article | None:
         if isinstance(element.tag, str):
             _to_html(element)
     written = etree.tostring(document.body, encoding="unicode", method="html")
-    return Article(written, len(text.strip()))
+    blocks = sum(1 for element in document.body.iter() if element.tag in BLOCKS)
+    return Article(written, len(text.strip()), blocks)
 
 
 def _to_html(element: Any) -> None:

@@ -4,7 +4,6 @@ Owner of selectolax, with `facts`. It runs in a worker process. It refuses selec
 valid CSS.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2s
@@ -15,6 +14,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from services.reader import facts
 from services.reader.facts import flat
+from services.reader.remodel import inner, put
 
 LAZY_SOURCES: Final = (
     "data-src",
@@ -28,28 +28,6 @@ LAZY_SOURCES: Final = (
 # Stands for data in an address while the page is taken apart; the name can never be resolved.
 STAND_IN: Final = "http://data-url.invalid/"
 NOT_LINKS: Final = ("javascript:", "file:", "vbscript:")
-# What lies over a page: told by its role, or by a class or id that such things have.
-OVERLAYS: Final = (
-    "dialog",
-    "[role=dialog]",
-    "[role=alertdialog]",
-    "[aria-modal=true]",
-    *(
-        f'[{attribute}*="{word}" i]'
-        for word in (
-            "cookie",
-            "consent",
-            "gdpr",
-            "newsletter-popup",
-            "modal-",
-            "overlay",
-            "paywall",
-        )
-        for attribute in ("id", "class")
-    ),
-)
-KEPT_FROM_OVERLAYS: Final = frozenset({"html", "body", "main", "article"})
-SHADOW: Final = re.compile(r"^<template\b[^>]*>|</template>$", re.IGNORECASE)
 
 
 class BadSelectorError(ValueError):
@@ -68,23 +46,23 @@ class Dom:
     """A parsed page whose addresses are absolute, unless `url` is empty."""
 
     def __init__(self, html: str, url: str, *, keep_data_urls: bool) -> None:
-        self._tree = LexborHTMLParser(html)
+        self.tree = LexborHTMLParser(html)
         self._keep_data_urls = keep_data_urls
-        base = self._tree.css_first("base[href]")
+        base = self.tree.css_first("base[href]")
         self._base = _join(url, base.attrs.sget("href")) or url if base else url
-        self.metadata = facts.metadata(self._tree)
-        self.published_time = facts.published_time(self._tree, self.metadata)
-        self.title = facts.title(self._tree, self.metadata)
+        self.metadata = facts.metadata(self.tree)
+        self.published_time = facts.published_time(self.tree, self.metadata)
+        self.title = facts.title(self.tree, self.metadata)
         self._make_absolute()
 
     @property
     def html(self) -> str:
-        return self._tree.html or ""
+        return self.tree.html or ""
 
     @property
     def body_html(self) -> str:
         """What stands inside the body."""
-        body = self._tree.body
+        body = self.tree.body
         return "".join(node.html or "" for node in body.iter(include_text=True)) if body else ""
 
     @property
@@ -93,24 +71,17 @@ class Dom:
 
     @property
     def external(self) -> dict[str, dict[str, dict[str, str]]]:
-        return facts.external(self._tree)
+        return facts.external(self.tree)
 
     def has(self, selector: str) -> bool:
         """Whether anything matches `selector`, one of our own."""
-        return self._tree.css_first(selector) is not None
+        return self.tree.css_first(selector) is not None
 
     def remove(self, selectors: tuple[str, ...]) -> None:
         """Takes every element that matches out of the page."""
         for selector in selectors:
             for node in self._select(selector):
                 node.decompose()
-
-    def remove_overlays(self) -> None:
-        """Takes out what lies over the page: dialogs, cookie banners, walls."""
-        for selector in OVERLAYS:
-            for node in self._tree.css(selector):
-                if node.tag not in KEPT_FROM_OVERLAYS and node.css_first("main, article") is None:
-                    node.decompose()
 
     def target(self, selectors: tuple[str, ...]) -> str | None:
         """The outer HTML of every match in the order of the selectors; None if nothing matches."""
@@ -122,14 +93,14 @@ class Dom:
 
     def links(self) -> Iterator[tuple[str, str]]:
         """Text and address of every link, in order."""
-        for node in self._tree.css("a[href]"):
+        for node in self.tree.css("a[href]"):
             href = node.attrs.sget("href")
             if href:
                 yield flat(node.text()) or flat(node.attrs.sget("title")), href
 
     def pictures(self) -> Iterator[Picture]:
         """Every image that has an address, in order."""
-        for node in self._tree.css("img[src]"):
+        for node in self.tree.css("img[src]"):
             source = node.attrs.sget("src")
             if source:
                 yield Picture(source, flat(node.attrs.sget("alt")))
@@ -138,7 +109,7 @@ class Dom:
         self, name_picture: Callable[[str, str], str], retain_images: str, retain_links: str
     ) -> None:
         """Writes the names of images into the page, and drops what the client did not want."""
-        for node in self._tree.css("img[src]"):
+        for node in self.tree.css("img[src]"):
             alt = flat(node.attrs.sget("alt"))
             if retain_images == "none" or (retain_images in ("alt", "alt_p") and not alt):
                 node.decompose()
@@ -155,7 +126,7 @@ class Dom:
 
     def give_alts(self, alts: Mapping[str, str]) -> None:
         """Gives images without a text the one that was found for their address."""
-        for node in self._tree.css("img[src]"):
+        for node in self.tree.css("img[src]"):
             if not node.attrs.sget("alt").strip() and (alt := alts.get(node.attrs.sget("src"))):
                 node.attrs["alt"] = alt
 
@@ -167,7 +138,7 @@ class Dom:
         hidden = {}
         parts = urlsplit(self._base)
         origin = f"{parts.scheme}://{parts.netloc}" if parts.netloc else "null"
-        for number, node in enumerate(self._tree.css('img[src^="data:"]')):
+        for number, node in enumerate(self.tree.css('img[src^="data:"]')):
             stand_in, source = f"{STAND_IN}{number}.png", node.attrs.sget("src")
             digest = blake2s(source.encode("utf-8", "replace"), digest_size=16).hexdigest()
             hidden[stand_in] = source if self._keep_data_urls else f"blob:{origin}/{digest}"
@@ -176,19 +147,19 @@ class Dom:
 
     def unwrap(self, *tags: str) -> None:
         """Takes the tags away and leaves what stands between them."""
-        self._tree.unwrap_tags(list(tags))
+        self.tree.unwrap_tags(list(tags))
 
     def replace(self, selector: str, write: Callable[[str], str]) -> None:
         """Puts the HTML that `write` makes of an element's own in its place; innermost first."""
-        for node in reversed(self._tree.css(selector)):
-            _put(node, write(node.html or ""))
+        for node in reversed(self.tree.css(selector)):
+            put(node, write(node.html or ""))
 
     def rewrite_links(self, write: Callable[[str, str], tuple[str, str] | str | None]) -> None:
         """Puts in place of a link what `write` says of its text and address.
 
         A text; or two texts, between which the content stays; None leaves the content alone.
         """
-        for node in self._tree.css("a[href]"):
+        for node in self.tree.css("a[href]"):
             written = write(flat(node.text()), node.attrs.sget("href"))
             if isinstance(written, str):
                 node.replace_with(written)
@@ -197,55 +168,42 @@ class Dom:
                 # A heading in a link is a heading of its own line, and the link stays inside it.
                 heading = node.css_first("h1, h2, h3, h4, h5, h6")
                 if heading is not None:
-                    heading.inner_html = written[0] + _inner(heading) + written[1]
+                    heading.inner_html = written[0] + inner(heading) + written[1]
                 else:
                     node.insert_before(written[0])
                     node.insert_after(written[1])
             node.unwrap(delete_empty=True)
 
-    def flatten_tables(self) -> None:
-        """Makes every cell of every table a paragraph."""
-        for table in reversed(self._tree.css("table")):
-            cells = table.css("caption, td, th")
-            _put(table, "".join(f"<div>{_inner(cell)}</div>" for cell in cells))
-
     def frames(self) -> list[str]:
         """The absolute addresses of the page's iframes, each once, in order."""
-        found = [
-            _join(self._base, node.attrs.sget("src")) for node in self._tree.css("iframe[src]")
-        ]
+        found = [_join(self._base, node.attrs.sget("src")) for node in self.tree.css("iframe[src]")]
         return list(dict.fromkeys(url for url in found if url.startswith(("http:", "https:"))))
 
     def fill_frames(self, documents: Mapping[str, str], *, quoted: bool) -> None:
         """Puts the documents, as HTML by address, in the place of their iframes."""
         tag = "blockquote" if quoted else "div"
-        for node in self._tree.css("iframe"):
+        for node in self.tree.css("iframe"):
             own = node.attrs.get("srcdoc")
             url = _join(self._base, node.attrs.sget("src"))
             html = documents.get(url) if own is None else body_of(own, self._base)
             if html:
-                _put(node, f"<{tag}>{html}</{tag}>")
-
-    def open_shadows(self) -> None:
-        """Puts declared shadow trees where a browser would show them."""
-        for node in reversed(self._tree.css("template[shadowrootmode]")):
-            _put(node, f"<div>{SHADOW.sub('', (node.html or '').strip())}</div>")
+                put(node, f"<{tag}>{html}</{tag}>")
 
     def _select(self, selector: str) -> list[LexborNode]:
         try:
-            return self._tree.css(selector)
+            return self.tree.css(selector)
         except (SelectolaxError, ValueError, RuntimeError) as fault:
             raise BadSelectorError(selector) from fault
 
     def _make_absolute(self) -> None:
         for name in ("a", "area", "link"):
-            for node in self._tree.css(f"{name}[href]"):
+            for node in self.tree.css(f"{name}[href]"):
                 href = node.attrs.sget("href").strip()
                 if href.lower().startswith(NOT_LINKS):
                     del node.attrs["href"]  # a script is no address, and no reader should run it
                 else:
                     node.attrs["href"] = _join(self._base, href)
-        for node in self._tree.css("img"):
+        for node in self.tree.css("img"):
             source = self._source(node)
             if not source:
                 node.decompose()
@@ -270,19 +228,6 @@ class Dom:
 def body_of(html: str, url: str) -> str:
     """What stands inside the body of a document, with absolute addresses."""
     return Dom(html, url, keep_data_urls=False).body_html
-
-
-def _put(node: LexborNode, html: str) -> None:
-    """Puts `html` in the place of `node`."""
-    holder = LexborHTMLParser(f"<div>{html}</div>").css_first("body > div")
-    if holder is None:
-        node.decompose()
-        return
-    node.replace_with(holder)
-
-
-def _inner(node: LexborNode) -> str:
-    return "".join(child.html or "" for child in node.iter(include_text=True))
 
 
 def _join(base: str, reference: str) -> str:

@@ -11,6 +11,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from services.reader import remodel
 from services.reader.dom import Dom
 from services.reader.jobs import Style
 from services.reader.markdown import EMPHASIS
@@ -43,7 +44,6 @@ class Dress:
 
     def put_on(self, page: Dom) -> None:
         """Marks the tree."""
-        page.remove(UNWRITTEN)
         page.replace("hr", lambda _node: f"<p>{RULE}</p>")
         referenced = self._style.links == "referenced" and self._retain_links == "all"
         if referenced and self._style.tables == "html":
@@ -57,7 +57,7 @@ class Dress:
         if self._style.tables == "html":
             page.replace("table", self._keep_table)
         elif self._style.tables == "plain":
-            page.flatten_tables()
+            remodel.flatten_tables(page.tree)
             page.unwrap(*STRIKES)
             page.remove(("li > input",))
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from services.reader import article, chunks, documents, markdown, media
+from services.reader import article, chunks, documents, markdown, media, remodel
+from services.reader.article import Article
 from services.reader.charsets import decode
 from services.reader.documents import Plain
 from services.reader.dom import BadSelectorError, Dom, body_of
-from services.reader.dress import MARKS, Dress
+from services.reader.dress import MARKS, UNWRITTEN, Dress
 from services.reader.jobs import Extracted, Failure, Job, Wishes
 from services.reader.media import Media
 from services.reader.pictures import Album
@@ -25,6 +26,9 @@ from services.tokenizer import Tokenizer
 # or a notice, not the page.
 ARTICLE_CHARACTERS: Final = 200
 ARTICLE_SHARE: Final = 5
+# An article in one piece that is nearly all of the page is what the extractor takes for want of
+# anything better: a list of links, run together.
+FLAT_SHARE: Final = 1.5
 # The published reader never charges more for one page.
 CHARGE_TOKENS: Final = 2_000_000
 # A page with more content than this is taken to be whole: no warnings about what is hidden.
@@ -150,14 +154,14 @@ def _page(job: Job, source: str, frames: bytes) -> _Parts:
     parts = _Parts({}, page.title, page.description, page.published_time, page=page)
     parts.hints = _hints(page, source, wishes)
     if wishes.shadow_dom:
-        page.open_shadows()
+        remodel.open_shadows(page.tree)
     if wishes.iframes:
         page.fill_frames(_documents(job, frames), quoted=wishes.iframes == "quoted")
     if wishes.wait_selectors and not page.matches(wishes.wait_selectors):
         parts.warnings.append("Nothing in the page as served matches X-Wait-For-Selector")
     page.remove(wishes.remove_selectors)
     if not wishes.overlays:
-        page.remove_overlays()
+        remodel.remove_overlays(page.tree)
     page.give_alts(job.alts)
     scope = page.target(wishes.target_selectors)
     if wishes.target_selectors and scope is None:
@@ -188,11 +192,16 @@ def _write_content(
     The whole page also where there is no article in it. Answers the citations, by number.
     """
     wishes = job.wishes
+    page.remove(UNWRITTEN)
+    remodel.drop_noscript(page.tree)
     hidden = page.hide_data_urls()
-    html = page.html
     if not whole:
+        remodel.remove_consent(page.tree)
+        remodel.fold_figures(page.tree)
+        remodel.mark_code(page.tree)
+        html = page.html
         found = article.find(html)
-        if found is not None and _is_the_page(found.text_characters, html):
+        if found is not None and _is_the_page(found, html):
             page = Dom(found.html, job.url, keep_data_urls=True)
     parts.nameless = [
         picture.url for picture in page.pictures() if not picture.alt and picture.url not in hidden
@@ -239,10 +248,15 @@ def _is_shell(parts: _Parts, page: Dom) -> bool:
     return len(markdown.to_text(page.html)) < SHELL_CHARACTERS
 
 
-def _is_the_page(characters: int, html: str) -> bool:
-    if characters >= ARTICLE_CHARACTERS:
+def _is_the_page(found: Article, html: str) -> bool:
+    """Whether the article is what the page is about, and still has the shape of it."""
+    characters = found.text_characters
+    if characters >= ARTICLE_CHARACTERS and found.blocks > 1:
         return True
-    return characters > 0 and characters * ARTICLE_SHARE >= len(markdown.to_text(html))
+    text_characters = len(markdown.to_text(html))
+    if found.blocks <= 1 and characters * FLAT_SHARE >= text_characters:
+        return False  # all there is, in one piece: the page's own lines are better
+    return characters >= ARTICLE_CHARACTERS or 0 < text_characters <= characters * ARTICLE_SHARE
 
 
 def _survey(page: Dom) -> Extracted:

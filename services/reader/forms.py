@@ -139,26 +139,6 @@ def refusal_json(refusal: Refusal) -> bytes:
     return orjson.dumps(body(refusal))
 
 
-def wanted_of_refusals(accept: str) -> Form:
-    """The form of an error: JSON for everybody who takes it, which is also who takes anything."""
-    kinds = {item.partition(";")[0].strip().lower() for item in accept.split(",")} - {""}
-    if not kinds or kinds & {"application/json", "application/*", "*/*", "text/html"}:
-        return Form.JSON
-    if kinds & {"text/plain", "text/markdown", "text/*"}:
-        return Form.TEXT
-    return Form.EVENTS if "text/event-stream" in kinds else Form.JSON
-
-
-def refusal_text(refusal: Refusal) -> bytes:
-    """A refusal as one line."""
-    return f"{refusal.name}: {refusal.message}\n".encode("utf-8", "replace")
-
-
-def refusal_event(refusal: Refusal) -> bytes:
-    """A refusal as the one event of its stream."""
-    return b"event: error\ndata: " + refusal_json(refusal) + b"\n\n"
-
-
 def index(domain: str) -> dict[str, str]:
     """The usage page, as fields."""
     return {
