@@ -66,7 +66,8 @@ def build_app(
     """An application whose every path goes to `handler`, once the gateway's signature is proved."""
     guard = _Guard(settings.internal_secret, envelope)
     app = web.Application(client_max_size=body_bytes, middlewares=[guard.middleware])
-    app.router.add_route("*", "/{tail:.*}", handler)
+    # Every path, also one with an encoded line end, which "." would not match.
+    app.router.add_route("*", r"/{tail:[\s\S]*}", handler)
     return app
 
 

@@ -75,15 +75,14 @@ class Service:
         signed = request[SIGNED]
         if signed.subject == SUBJECT:
             return await self._operating.handle(request)
-        accept = request.headers.get("Accept", "")
         outcome = await self._found(request, Caller(signed.subject, signed.request_id))
         if outcome is None:
-            return self._index(accept)
+            return self._index(request.headers.get("Accept", ""))
         if isinstance(outcome, Refusal):
-            return refused(outcome, accept)
+            return refused(outcome)
         if outcome.ask.form is Form.EVENTS:
             return await self._replies.stream(request, outcome)
-        return await self._replies.whole(outcome, accept)
+        return await self._replies.whole(outcome)
 
     async def _found(self, request: web.Request, caller: Caller) -> Search | Refusal | None:
         """The hits, a refusal, or None where the index page is asked for."""
@@ -160,5 +159,5 @@ async def _fields(request: web.Request) -> Fields | Refusal:
     return given if isinstance(given, Refusal) else {**found, **given}
 
 
-def _envelope(request: web.Request, status: int, message: str) -> web.Response:
-    return refused(refusals.by_status(status, message), request.headers.get("Accept", ""))
+def _envelope(_request: web.Request, status: int, message: str) -> web.Response:
+    return refused(refusals.by_status(status, message))

@@ -116,14 +116,11 @@ def _content(page: Page) -> str:
     return "\n\n".join(part.strip("\n") for part in parts if part)
 
 
-def refusal(found: Refusal, accept: str) -> tuple[bytes, str]:
-    """Body and content type of a refusal: JSON for whoever takes it, which is nearly everyone."""
-    fields = body(found)
-    kinds = {item.partition(";")[0].strip().lower() for item in accept.split(",")} - {""}
-    if not kinds or kinds & {"application/json", "application/*", "*/*"}:
-        return orjson.dumps(fields), "application/json"
-    if kinds & {"text/plain", "text/markdown", "text/*"}:
-        return f"{fields['readableMessage']}\n".encode(), "text/plain"
-    if "text/event-stream" in kinds:
-        return b"event: error\ndata: " + orjson.dumps(fields) + b"\n\n", "text/event-stream"
-    return orjson.dumps(fields), "application/json"
+def refusal(found: Refusal) -> bytes:
+    """A refusal in the envelope of s., JSON whatever is accepted: clients parse it."""
+    return orjson.dumps(body(found))
+
+
+def refusal_event(found: Refusal) -> bytes:
+    """A refusal as the last event of a stream that has begun."""
+    return b"event: error\ndata: " + refusal(found) + b"\n\n"

@@ -17,11 +17,11 @@ from aiohttp import web
 from services import wire
 from services.reader import inputs
 from services.reader.refusals import Refusal, bad_option, by_status
-from services.search.forms import refusal as written
 from services.search.hits import Page
 from services.search.index.documents import Document
 from services.search.index.library import Library
 from services.search.reading import Caller, ReaderClient
+from services.search.replies import refused
 
 SUBJECT: Final = "o:index"
 DOCUMENTS_MOST: Final = 1000
@@ -42,10 +42,7 @@ class Operating:
         """POST /documents, POST /remove, GET /stats."""
         outcome = await self._done(request)
         if isinstance(outcome, Refusal):
-            body, kind = written(outcome, wire.JSON_TYPE)
-            return web.Response(
-                status=outcome.status, body=body, content_type=kind, headers=wire.void_headers()
-            )
+            return refused(outcome)
         return web.Response(
             body=orjson.dumps(outcome), content_type=wire.JSON_TYPE, headers=wire.void_headers()
         )

@@ -48,7 +48,7 @@ class Replies:
         self._favicons = favicons
         self._keeper = keeper
 
-    async def whole(self, search: Search, accept: str) -> web.StreamResponse:
+    async def whole(self, search: Search) -> web.StreamResponse:
         """Text or JSON, when everything is there or the deadline has come."""
         icons = asyncio.create_task(self._icons(search))
         try:
@@ -61,7 +61,7 @@ class Replies:
             icons.cancel()
         refusal = _refused(pages)
         if refusal is not None:
-            return refused(refusal, accept)
+            return refused(refusal)
         self._keep(search, pages)
         tokens, items = _items(search, pages, favicons)
         json = search.ask.form is Form.JSON
@@ -97,7 +97,7 @@ class Replies:
             icons.cancel()
         refusal = _refused(pages)
         if refusal is not None:
-            await response.write(forms.refusal(refusal, Form.EVENTS.value)[0])
+            await response.write(forms.refusal_event(refusal))
             return response
         self._keep(search, pages)
         if not search.ask.with_bodies or search.ask.with_favicons:
@@ -151,13 +151,11 @@ async def _write(response: web.StreamResponse, parts: Iterable[bytes]) -> None:
         await response.write(part)
 
 
-def refused(refusal: Refusal, accept: str) -> web.Response:
+def refused(refusal: Refusal) -> web.Response:
     """A refusal in the envelope, which is never charged."""
-    body, kind = forms.refusal(refusal, accept)
     return web.Response(
         status=refusal.status,
-        body=body,
-        content_type=kind,
-        charset=None if kind == wire.JSON_TYPE else "utf-8",
+        body=forms.refusal(refusal),
+        content_type=wire.JSON_TYPE,
         headers=wire.void_headers(),
     )

@@ -314,16 +314,19 @@ async def test_selector_that_is_none_is_refused_in_the_readers_words(
     assert frames[-1][1]["status"] == 40001
 
 
-async def test_refusals_come_in_the_form_that_the_client_takes(local: Asker) -> None:
-    path = "/x?num=99"
-    assert (await local.get(path)).json["status"] == 40001
-    assert (await local.get(path, {"Accept": "*/*"})).json["status"] == 40001
-    text = await local.get(path, {"Accept": "text/plain"})
-    assert text.text == "ParamValidationError: num must be an integer from 0 to 20\n"
-    assert text.void
-    stream = await local.get(path, EVENTS)
-    assert stream.text.startswith("event: error\ndata: {")
-    assert stream.status == 400
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/event-stream"])
+async def test_refusals_are_json_whatever_is_accepted(local: Asker, accept: str) -> None:
+    answer = await local.get("/x?num=99", {"Accept": accept} if accept else {})
+    assert answer.status == 400
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.json["status"] == 40001
+    assert answer.void
+
+
+async def test_a_query_may_have_lines(local: Asker) -> None:
+    answer = await local.get("/sliding%0Awindow")
+    assert answer.status == 200
+    assert answer.text.startswith("[1] Title: ")
 
 
 async def test_several_formats_need_json(local: Asker) -> None:
