@@ -1,6 +1,7 @@
 """What the reader refuses, in the error envelope that clients of r. and s. parse.
 
-Every refusal is JSON whatever the client accepts, names itself in `name` and `status`, and is never charged.
+Every refusal is JSON, whatever the client accepts, names itself in `name` and `status`, and is
+never charged.
 """
 
 from dataclasses import dataclass
