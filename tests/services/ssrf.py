@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 # Forms of 127.0.0.1: every number base, every number of parts, and what Unicode makes of them.
 LOOPBACK_V4 = [
@@ -237,8 +238,22 @@ SHAPES = [
 ]
 
 
+# Addresses of which every octet is written in every base, in every combination.
+WRITTEN_OUT = ("127.0.0.1", "169.254.169.254")
+
+
+def spellings(address: str) -> Iterator[str]:
+    """Every mixture of decimal, octal and hexadecimal octets."""
+    octets = [int(octet) for octet in address.split(".")]
+    for forms in product(("{:d}", "0{:o}", "0x{:x}"), repeat=4):
+        yield ".".join(form.format(octet) for form, octet in zip(forms, octets, strict=True))
+
+
 def urls(port: int) -> Iterator[str]:
     """Every hostile target, with and without TLS where that can make a difference."""
+    for address in WRITTEN_OUT:
+        for host in spellings(address):
+            yield f"http://{host}:{port}/spelt"
     for host in [*LOOPBACK_V4, *LOOPBACK_V6, *NETWORKS, *NAMES]:
         yield f"http://{host}:{port}/"
         yield f"https://{host}:{port}/a?b=c"
