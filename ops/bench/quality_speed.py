@@ -11,7 +11,11 @@ from ops.bench.quality_door import Door
 
 _TEXTS = 192
 _ROUNDS = 5
-_SHORT = ["What is the capital of France?"]
+_SHORT = {
+    "a question of 9 tokens": "What is the capital of France?",
+    "a sentence of 30 tokens": "Paris, on the river Seine in the north of the country, has been "
+    "the capital of France since the Middle Ages and is its largest city.",
+}
 _SHORT_CALLS = 40
 
 
@@ -23,7 +27,11 @@ async def speed(door: Door) -> list[tuple[str, str, str]]:
     await asyncio.to_thread(bare.batched, texts[:32])
     rates = [await _round(door, bare, texts) for _ in range(_ROUNDS)]
     single_core = Bare(door.model, threads=1)
-    short = [await _short(door, single_core) for _ in range(_ROUNDS)]
+    short = [
+        row
+        for name, text in _SHORT.items()
+        for row in await _short(door, single_core, name, [text])
+    ]
     return [
         (
             f"throughput, {_TEXTS} texts: the service beside sorted batches of 32",
@@ -40,24 +48,7 @@ async def speed(door: Door) -> list[tuple[str, str, str]]:
             "",
             f"{_TEXTS / statistics.median(ours for ours, _, _ in rates):.0f}",
         ),
-        (
-            "p50 of one short text: the service beside the bare call on one core",
-            "<= 1.5 x",
-            _spread([ours / bare_s for ours, _, bare_s in short]),
-        ),
-        (
-            "p50 of one short text: through the gateway beside the bare call on one core",
-            "<= 1.5 x",
-            _spread([through / bare_s for _, through, bare_s in short]),
-        ),
-        (
-            "  p50 of the bare call, the service, the gateway",
-            "",
-            " / ".join(
-                f"{statistics.median(each[at] for each in short) * 1e3:.2f}" for at in (2, 0, 1)
-            )
-            + " ms",
-        ),
+        *short,
     ]
 
 
@@ -68,18 +59,40 @@ async def _round(door: Door, bare: Bare, texts: Sequence[str]) -> tuple[float, f
     return ours, batched, single
 
 
-async def _short(door: Door, bare: Bare) -> tuple[float, float, float]:
-    """Medians of calls in blocks.
+async def _short(
+    door: Door, bare: Bare, name: str, text: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Rows about one short text: medians of calls in blocks.
 
     If single calls took turns, two copies of the weights would drive each other out of the cache.
     """
 
     async def plain() -> None:
-        bare.one_by_one(_SHORT)
+        bare.one_by_one(text)
 
-    ours = await _median(lambda: door.straight(_SHORT))
-    through = await _median(lambda: door.through(_SHORT))
-    return ours, through, await _median(plain)
+    rounds = [
+        (
+            await _median(lambda: door.straight(text)),
+            await _median(lambda: door.through(text)),
+            await _median(plain),
+        )
+        for _ in range(_ROUNDS)
+    ]
+    middle = [f"{statistics.median(each[at] for each in rounds) * 1e3:.2f}" for at in (2, 0, 1)]
+    what = f"p50 of {name}"
+    return [
+        (
+            f"{what}: the service beside the bare call on one core",
+            "<= 1.5 x",
+            _spread([ours / alone for ours, _, alone in rounds]),
+        ),
+        (
+            f"{what}: through the gateway beside the bare call on one core",
+            "<= 1.5 x",
+            _spread([through / alone for _, through, alone in rounds]),
+        ),
+        ("  the bare call / the service / the gateway", "", " / ".join(middle) + " ms"),
+    ]
 
 
 async def _median(work: Callable[[], Awaitable[object]]) -> float:

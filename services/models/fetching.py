@@ -30,6 +30,7 @@ class PictureFetcher:
     def __init__(self, settings: Settings) -> None:
         self._lookup = SystemLookup()
         self._bytes = settings.image_bytes
+        self._bytes_together = settings.model_body_bytes
         guard = Guard(
             self._lookup,
             domain=settings.domain,
@@ -42,14 +43,24 @@ class PictureFetcher:
         self._lookup.close()
 
     async def opened(self, items: Sequence[Item]) -> list[str | Picture]:
-        """The items in order, every source as its bytes. Raises BadPicture."""
+        """The items in order, every source as its bytes. Raises BadPicture.
+
+        Together they may be as large as a body, in which all could have come as well.
+        """
         turn = asyncio.Semaphore(AT_ONCE)
+        room = self._bytes_together
 
         async def one(index: int, item: Item) -> str | Picture:
             if isinstance(item, str):
                 return item
+            nonlocal room
             async with turn:
-                return await self._picture(index, item)
+                picture = await self._picture(index, item)
+            room -= len(picture.content)
+            if room < 0:
+                message = f"the images are larger than {self._bytes_together} bytes together"
+                raise BadPicture(index, message)
+            return picture
 
         if not any(isinstance(item, PictureSource) for item in items):
             return [item for item in items if isinstance(item, str)]
