@@ -218,7 +218,7 @@ async def _answers(door: _Door) -> bool:
     try:
         async with (
             _session(door) as session,
-            session.get(f"{door.base}/health", timeout=aiohttp.ClientTimeout(total=2)) as answer,
+            session.get(f"{door.base}/health", timeout=aiohttp.ClientTimeout(total=10)) as answer,
         ):
             return answer.status == 200
     except (aiohttp.ClientError, OSError):

@@ -46,7 +46,7 @@ def web(
         "SLUICE_SEARCH_SERPER_URL": standin.base,
         "SLUICE_SEARCH_ARXIV_URL": f"{standin.base}/arxiv",
         "SLUICE_SEARCH_PROVIDERS": "searxng,serper",
-        "SLUICE_SEARCH_PROVIDER_MS": "700",
+        "SLUICE_SEARCH_PROVIDER_MS": "2000",
     }
     with service("search", listen, settings):
         yield Asker(f"http://{listen}")

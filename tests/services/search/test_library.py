@@ -276,22 +276,19 @@ async def test_kill_9_while_writing_loses_nothing_that_was_acknowledged(tmp_path
 
 async def test_loop_is_free_while_large_documents_are_added_and_searched(library: Library) -> None:
     text = "A lock lifts ships over the weir. 水門は河川の水位を調節する。 " * 8_000
-    blocked_s = 0.0
+    turns = 0
 
     async def watch() -> None:
-        nonlocal blocked_s
+        nonlocal turns
         while True:
-            before = time.perf_counter()
             await asyncio.sleep(0.001)
-            gap_s = time.perf_counter() - before
-            blocked_s += gap_s if gap_s > 0.02 else 0.0
+            turns += 1
 
-    begun = time.perf_counter()
     watcher = asyncio.create_task(watch())
     await library.add([Document(f"https://l.example/{n}", "L", text) for n in range(3)])
     for _ in range(5):
         assert len(await urls(library, "ships weir 水位を")) == 3
     watcher.cancel()
-    # On a quiet machine no gap is above 20 ms. Beside other tests the kernel makes some, so what is
-    # promised here is a share: work on the loop itself would be nearly all of the time.
-    assert blocked_s < 0.5 * (time.perf_counter() - begun)
+    # Hundreds on a quiet machine, with no gap above 20 ms; work on the loop itself would leave it
+    # one turn for each of the six calls, however slow the machine.
+    assert turns > 30
