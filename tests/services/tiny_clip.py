@@ -57,7 +57,7 @@ def _vision() -> bytes:
         ),
         helper.make_node("Flatten", ["quarters"], ["image_embeds"], axis=1),
     ]
-    shape = ["b", 3, EDGE, EDGE]
+    shape: list[str | int] = ["b", 3, EDGE, EDGE]
     inputs = [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, shape)]
     outputs = [helper.make_tensor_value_info("image_embeds", TensorProto.FLOAT, ["b", WIDTH])]
     return _serialised(helper.make_graph(nodes, "vision", inputs, outputs))
