@@ -21,6 +21,7 @@ from services.reader.pool import Pool
 from services.reader.reading import Readings
 from services.reader.refusals import Refusal
 from services.reader.shots import PREFIX, Shots
+from services.reader.turnstile import Turnstile
 from services.reader.wanted import Wanted
 from services.settings import Settings
 
@@ -60,6 +61,7 @@ class Reader:
             engines.describer(settings, fetcher),
         )
         self._shots = Shots()
+        self._turnstile = Turnstile()
         self._own_hosts = _own_hosts(settings)
 
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
@@ -78,6 +80,7 @@ class Reader:
         if picture is not None:
             return _picture(picture, wire.void_headers())
         accept = request.headers.get("Accept", "")
+        await self._turnstile.through()
         outcome = await self._read(request, forms.accepted(accept))
         if isinstance(outcome, Refusal):
             return _refuse(outcome)
