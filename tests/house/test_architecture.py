@@ -69,6 +69,7 @@ OWNERS = {
     "trafilatura": {"services.reader"},
     "selectolax": {"services.reader"},
     "html_to_markdown": {"services.reader"},
+    "tantivy": {"services.search"},
     "onnx": {"services.models.graph"},
     "onnxruntime": {"services.models.session"},
     "tokenizers": {"services.models.tokens"},
