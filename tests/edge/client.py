@@ -72,10 +72,10 @@ class Wire:
         """Connect; `small_window`: the kernel takes as little as it can for us."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if small_window:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-        limit = 16 * 1024 if small_window else 4 * 1024 * 1024
+        limit = 64 * 1024 if small_window else 4 * 1024 * 1024
         return cls(*await asyncio.open_connection(sock=sock, limit=limit))
 
     async def __aenter__(self) -> Self:

@@ -34,6 +34,7 @@ CATALOGUE = """
 usage = ["json", "trailer"]
 first_byte_ms = 400
 deadline_ms = 900
+max_request_bytes = 6_000_000
 
 [segment]
 max_request_bytes = 20_000

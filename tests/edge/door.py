@@ -28,13 +28,15 @@ from gateway.ledger.rows import BalanceRow, RequestRow
 from gateway.settings import load_settings
 from tests.edge.client import PATIENCE_S, Lines, Reply, Wire, head
 
-SECRETS = {"key_pepper": "pepper of the tests", "internal_secret": "secret of the tests"}
+SECRETS = {"key_pepper": "pepper-of-the-tests", "internal_secret": "secret-of-the-tests"}
 TRIAL = 10_000_000
 API = "api.localhost"
 READER = "r.localhost"
 SEARCH = "s.localhost"
 DEEPSEARCH = "deepsearch.localhost"
 T = TypeVar("T")
+Limit = Mapping[str, int]
+Limits = Mapping[str, Limit]
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -121,8 +123,11 @@ class Door:
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE_S)
 
-    async def key(self, trial: int = TRIAL, paid: int = 0, **limits: Mapping[str, int]) -> Key:
+    async def key(
+        self, trial: int = TRIAL, paid: int = 0, limits: Limits | None = None, **more: Limit
+    ) -> Key:
         """A new key that this gateway knows, with its own limits by product."""
+        own = {**(limits or {}), **more}
         text = make_key(os.urandom(RANDOM_BYTES), self.settings.key_prefix)
         key_id = key_id_from_random(os.urandom(8))
         digest = key_hmac(SECRETS["key_pepper"].encode(), text)
@@ -132,8 +137,8 @@ class Door:
             row: object = await book.mint(key_id, digest, last_characters(text), None, trial, 1)
             if paid:
                 row = await book.credit(key_id, paid, "paid", f"test {key_id}")
-            if limits:
-                row = await book.set_limits(key_id, {n: dict(v) for n, v in limits.items()})
+            if own:
+                row = await book.set_limits(key_id, {n: dict(v) for n, v in own.items()})
             assert isinstance(row, BalanceRow)
             await gate.put_balance(row)
 
