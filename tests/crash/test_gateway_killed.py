@@ -13,7 +13,7 @@ from tests.crash.stub import Stub
 
 # A mark of delivery is on disk after at most a fiftieth of a second.
 MARKED_S = 0.2
-# Of 60 that are promised; measured 1.5, most of it the start of the worker.
+# Of 60 that are promised; measured 0.6 to 2.6, most of it the start of the worker.
 HEALED_S = 20.0
 # Answers of 60 kB, so that more than one would fit into a buffer of ours.
 MORE_THAN_A_SOCKET_TAKES = 400
