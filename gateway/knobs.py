@@ -229,7 +229,7 @@ def _addresses() -> tuple[Knob, ...]:
             service_url,
             None,
             f"http:, https: or unix: address where {name} is served",
-            "started by `up`" if name in ("reader", "segmenter") else "none",
+            "none" if name == "deepsearch" else "started by `up`",
         )
         for name in SERVICES
     )

@@ -16,7 +16,8 @@ def addresses(door: str, operations: str, data_dir: Path, domain: str) -> Sequen
 
 def commands(door: str, key: str, page: str, failing_page: str) -> Sequence[str]:
     """Three lines of curl that work as pasted."""
-    bearer = f"-H 'Authorization: Bearer {key}'"
+    # Double quotes: where there is no fresh key, the shell shall put in the one of the customer.
+    bearer = f'-H "Authorization: Bearer {key}"'
     return (
         "",
         "A page as Markdown; x-usage-tokens says what it cost:",

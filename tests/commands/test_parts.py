@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commands.household import connections_wanted, environment
+from gateway.commands.household import PROCESSES, connections_wanted, environment
 from gateway.commands.ports import any_free, why_not
 from gateway.commands.secret_files import keep_secret
+from gateway.commands.welcome import commands
 from gateway.errors import ConfigurationFault
+from gateway.knobs import SERVICES, knobs
 from gateway.postgres import Postgres
 from gateway.settings import load_settings
 
@@ -26,6 +28,30 @@ def test_a_port_shared_by_another_listener_counts_as_taken() -> None:
         assert why_not("127.0.0.1", port) == f"port {port} on 127.0.0.1 is already in use"
         assert any_free("127.0.0.1", preferred=port) != port
     assert why_not("127.0.0.1", port) is None
+
+
+def test_commands_without_a_fresh_key_take_the_one_that_the_shell_knows() -> None:
+    page, *_ = (
+        line
+        for line in commands("http://door", "$KEY", "http://page/", "http://nothing")
+        if line.startswith("  curl ")
+    )
+    pasted = page.replace("curl", "printf '%s\\n'", 1)
+    told = subprocess.run(
+        pasted, shell=True, env={"KEY": "sluice_mine"}, capture_output=True, text=True, check=True
+    )
+    assert "Authorization: Bearer sluice_mine" in told.stdout.splitlines()
+
+
+def test_settings_tell_which_services_are_started_here() -> None:
+    told = {name for name in SERVICES if shown(name) == "started by `up`"}
+    assert told == {each for behind in PROCESSES.values() for each in behind}
+
+
+def shown(service: str) -> str:
+    """What `doctor --settings` says of where a service is."""
+    name = f"SERVICE_{service.upper()}_URL"
+    return next(knob.shown for knob in knobs() if knob.name == name)
 
 
 def test_a_chosen_port_is_never_one_of_outgoing_connections() -> None:
