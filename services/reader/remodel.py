@@ -128,6 +128,7 @@ def put(node: LexborNode, html: str) -> None:
 
 
 def inner(node: LexborNode) -> str:
+    """The HTML between an element's own tags."""
     return "".join(child.html or "" for child in node.iter(include_text=True))
 
 
