@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import uvloop
 from aiohttp import web
 
 from services import wire
@@ -125,7 +126,8 @@ def main(name: str, build: Callable[[Settings], web.Application]) -> None:
         mistakes = fault.mistakes if isinstance(fault, SettingsError) else (str(fault),)
         sys.stderr.write("".join(f"services.{name}: {mistake}\n" for mistake in mistakes))
         raise SystemExit(EXIT_SETTINGS) from None
-    asyncio.run(serve(app, listen))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(app, listen))
 
 
 async def serve(app: web.Application, listen: Listen) -> None:

@@ -47,4 +47,5 @@ class EngineEmbedder:
 
     async def embed(self, items: Sequence[Item], model: str) -> Embedded:
         name = self._engine.resolve(model)
+        self._engine.check_pictures(items, name)
         return await self._engine.embed(await self._pictures.opened(items), model=name)

@@ -63,7 +63,7 @@ OWNERS = {
     "hiredis": {"gateway.redis_link"},
     "prometheus_client": {"gateway.telemetry"},
     "rs_bpe": {"gateway.tokenizer", "services.tokenizer"},
-    "uvloop": {"gateway.commands.running"},
+    "uvloop": {"gateway.commands.running", "services.serving"},
     "stripe": {"gateway.billing"},
     "aiohttp": {"gateway.edge", "gateway.control", "gateway.commands", "services"},
     "trafilatura": {"services.reader"},
