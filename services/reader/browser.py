@@ -27,6 +27,7 @@ from playwright.async_api import (
 
 from services.reader import target
 from services.reader.cookies import Cookie
+from services.reader.fetch import ANYWHERE
 from services.reader.guard import Guard
 from services.reader.refusals import Refusal, not_available, unreachable
 from services.reader.settling import Traffic, settle
@@ -112,8 +113,11 @@ class Chromium:
 
     async def render(self, visit: Visit) -> Rendered | Refusal:
         """The page as it is when its time or its patience is over."""
-        if visit.proxy is not None:
+        if visit.html is None and visit.proxy is not None:
             return not_available("proxyUrl", "A proxy of your own in the browser engine")
+        if visit.html is None and set(visit.headers) - ANYWHERE:
+            # The driver would send them to every host that the page names, and along redirects.
+            return not_available("customHeader", "Sending own headers in the browser engine")
         admitted = self._tunnel.admit(PAGE_BYTES)
         try:
             browser = await self._running()
@@ -167,7 +171,6 @@ class Chromium:
             user_agent=headers.pop("User-Agent", self._user_agent),
             locale=locale or "en-US",
             viewport={"width": width, "height": height},
-            extra_http_headers=headers,
             proxy={
                 "server": f"http://127.0.0.1:{self._port}",
                 "bypass": "<-loopback>",
@@ -207,7 +210,9 @@ async def _read(page: Page, visit: Visit, admitted: Pass) -> Rendered | Refusal:
     traffic = Traffic(page, visit.timing)
     try:
         async with asyncio.timeout(patience_ms / 1000):
-            answer = await page.goto(visit.target.url, wait_until="commit")
+            answer = await page.goto(
+                visit.target.url, wait_until="commit", referer=visit.headers.get("Referer")
+            )
             await settle(page, visit, traffic)
     except TimeoutError:
         settled = False

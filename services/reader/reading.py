@@ -149,7 +149,7 @@ class Readings:
     async def _by_browser(self, wanted: Wanted) -> Reading | Refusal:
         assert self._browser is not None
         options, wishes = wanted.options, wanted.options.wishes
-        proxy = proxy_of(options.proxy)
+        proxy = proxy_of(options.proxy) if wanted.upload is None else None
         if isinstance(proxy, Refusal):
             return proxy
         here = wanted.named or Target("http", "localhost", 80, "/")

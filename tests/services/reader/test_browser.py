@@ -149,6 +149,31 @@ async def test_client_waits_for_a_selector_and_runs_scripts(
     assert any(headers.get("Cookie") == "a=1" for _, headers in site.requests)
 
 
+async def test_own_headers_and_proxies_are_not_for_every_host_of_a_page(
+    engine: tuple[Asker, bool], site: Site
+) -> None:
+    reader, there = engine
+    for fields, word in (
+        ({"customHeader": {"Authorization": "Bearer x"}}, "own headers"),
+        ({"proxyUrl": "http://proxy.example:3128"}, "A proxy of your own"),
+    ):
+        answer = await reader.post(
+            "/", {"url": f"{site.origin}/written", "engine": "browser", **fields}
+        )
+        assert answer.status == 400
+        assert word in answer.json["message"] if there else is_said_to_be_missing(answer)
+    referred = {
+        "url": f"{site.origin}/written",
+        "engine": "browser",
+        "referer": "http://a.example/",
+    }
+    answer = await reader.post("/", referred)
+    assert answer.status == 200 if there else is_said_to_be_missing(answer)
+    if there:
+        sent = [headers for path, headers in site.requests if path == "/written"]
+        assert sent[-1]["Referer"] == "http://a.example/"
+
+
 @pytest.mark.parametrize("path", ["busy", "hoard"])
 async def test_page_that_never_ends_costs_only_its_time(
     engine: tuple[Asker, bool], site: Site, path: str
