@@ -22,6 +22,7 @@ from services.reader.reading import Readings
 from services.reader.refusals import Refusal
 from services.reader.shots import PREFIX, Shots
 from services.reader.turnstile import Turnstile
+from services.reader.verdicts import is_failed
 from services.reader.wanted import Wanted
 from services.settings import Settings
 
@@ -120,7 +121,8 @@ class Reader:
         return reading if isinstance(reading, Refusal) else (reading, chosen)
 
     def _answer(self, form: Form, reading: Reading, chosen: Options) -> web.Response:
-        headers = {wire.USAGE_TOKENS: str(reading.tokens)}
+        failed = is_failed(reading.status)
+        headers = wire.void_headers() if failed else {wire.USAGE_TOKENS: str(reading.tokens)}
         if form is Form.TEXT:
             picture = reading.pageshot or reading.screenshot
             if picture is not None:

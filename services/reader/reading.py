@@ -199,8 +199,8 @@ class Readings:
         shot = rendered.screenshot if rendered else None
         pageshot = rendered.pageshot if rendered else None
         return Reading(
-            wanted.shown, page.status, page.reason, parts, warnings, tokens(wanted, parts),
-            shot, pageshot,
+            wanted.shown, page.status, page.reason, parts, warnings,
+            tokens(wanted, page.status, parts), shot, pageshot,
         )  # fmt: skip
 
     async def _job(

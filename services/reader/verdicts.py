@@ -21,6 +21,7 @@ from services.reader.wanted import Wanted
 SHOT_TOKENS: Final = 765
 ALT_LEAST_TOKENS: Final = 765
 SCRIPT_LEAST_TOKENS: Final = 4000
+FAILED_FROM: Final = 400
 
 
 def accepted(wanted: Wanted, reading: Reading | Refusal) -> Reading | Refusal:
@@ -37,8 +38,15 @@ def accepted(wanted: Wanted, reading: Reading | Refusal) -> Reading | Refusal:
     return reading
 
 
-def tokens(wanted: Wanted, parts: Extracted) -> int:
+def is_failed(status: int) -> bool:
+    """Whether the target says that this is not the page: it is shown, and costs nothing."""
+    return status >= FAILED_FROM
+
+
+def tokens(wanted: Wanted, status: int, parts: Extracted) -> int:
     """What the page costs."""
+    if is_failed(status):
+        return 0
     options = wanted.options
     tokens = parts.tokens + SHOT_TOKENS * len(options.shots)
     least = ALT_LEAST_TOKENS if options.generated_alt else 0
@@ -47,7 +55,7 @@ def tokens(wanted: Wanted, parts: Extracted) -> int:
 
 def status_warning(page: Fetched) -> tuple[str, ...]:
     """What the target said against its own page, in the contract's words."""
-    if page.status < 400:
+    if not is_failed(page.status):
         return ()
     return (f"Target URL returned error {page.status}: {page.reason}".rstrip(": "),)
 

@@ -242,13 +242,16 @@ async def test_plain_text_and_json_targets_come_as_they_are(reader: Asker, site:
     assert '"answer": 42' in data.text
 
 
-async def test_target_404_is_a_page_with_a_warning(reader: Asker, site: Site) -> None:
+async def test_target_404_is_a_page_with_a_warning_and_costs_nothing(
+    reader: Asker, site: Site
+) -> None:
     answer = await reader.get(f"/{site.origin}/missing")
     assert answer.status == 200
     assert "\n\nWarning: Target URL returned error 404: Not Found\n\n" in answer.text
     assert "There is nothing at this address" in answer.text
-    assert answer.tokens > 0
+    assert answer.void
     data = (await reader.get(f"/{site.origin}/missing", JSON)).json["data"]
+    assert data["usage"]["tokens"] == 0
     assert data["warning"] == "Target URL returned error 404: Not Found"
     assert data["httpStatus"] == 404
 
