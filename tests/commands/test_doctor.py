@@ -170,7 +170,7 @@ async def test_setting_that_could_lose_charges_is_wrong(database: str) -> None:
 
 async def test_too_few_connections_for_the_workers_is_wrong(database: str) -> None:
     found = await _examine_postgres(database, workers=64)
-    assert "max_connections is 100: raise it to 274" in _wrong(found)["connections"]
+    assert "max_connections is 100: raise it to 278" in _wrong(found)["connections"]
 
 
 async def _examine_redis(url: str) -> dict[str, Finding]:
