@@ -1,6 +1,5 @@
 """What a client can get wrong at the control API: the right 4xx with a sentence, never a 5xx."""
 
-
 from gateway.keys.format import RANDOM_BYTES, make_key
 from tests.control.plain_http import Told, raw
 from tests.control.rig import Door
