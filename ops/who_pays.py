@@ -1,4 +1,7 @@
-"""Writes ops/who-pays.md from the table that the code uses; `make docs` runs it, a test compares."""
+"""Writes ops/who-pays.md from the table that the code uses.
+
+`make docs` runs it, a test compares.
+"""
 
 from pathlib import Path
 
@@ -7,9 +10,10 @@ from gateway.metering.outcomes import WHO_PAYS
 TARGET = Path(__file__).with_name("who-pays.md")
 _HEAD = """# Who pays
 
-Written by `make docs` from `gateway/metering/outcomes.py`, the table that the code uses. `0` is a value, and nothing reported is
-not `0`. A request that the gateway refuses (400, 401, 402, 413, 429, 503) is not charged and counts for nothing. One that the gateway
-tried again is charged once, for the attempt that was delivered. The name is what `GET /v1/requests/{id}` and the metrics call it.
+Written by `make docs` from `gateway/metering/outcomes.py`, the table that the code uses. `0` is a
+value, and nothing reported is not `0`. A request that the gateway refuses (400, 401, 402, 413, 429,
+503) is not charged and counts for nothing. One that the gateway tried again is charged once, for
+the attempt that was delivered. The name is what `GET /v1/requests/{id}` and the metrics call it.
 
 | how it ended | name | charged | counts for requests/min | counts for tokens/min |
 |---|---|---|---|---|
@@ -18,11 +22,12 @@ tried again is charged once, for the attempt that was delivered. The name is wha
 
 def render() -> str:
     """The document."""
-    rows = [
-        f"| {ending.text} | `{outcome.value}` | {ending.charge.value} "
-        f"| {'yes' if ending.counts_rpm else 'no'} | {'what was used' if ending.counts_tpm else '0'} |"
-        for outcome, ending in WHO_PAYS.items()
-    ]
+    rows = []
+    for outcome, ending in WHO_PAYS.items():
+        requests = "yes" if ending.counts_rpm else "no"
+        tokens = "what was used" if ending.counts_tpm else "0"
+        charged = ending.charge.value
+        rows.append(f"| {ending.text} | `{outcome.value}` | {charged} | {requests} | {tokens} |")
     return _HEAD + "\n".join(rows) + "\n"
 
 

@@ -39,7 +39,7 @@ class Answer(asyncio.Future[T]):
 
     def deliver(self, reply: Reply) -> None:
         """The server's answer is here."""
-        raise AssertionError("each kind of answer reads its own reply")
+        raise AssertionError(f"each kind of answer reads its own reply, not {reply!r}")
 
     def fail(self, fault: RedisUnavailable) -> None:
         """There will be no answer."""

@@ -49,8 +49,9 @@ def test_every_public_function_and_class_of_the_gateway_says_what_it_promises() 
     silent = []
     for module in modules():
         for node in module.tree.body:
-            named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            if named and not node.name.startswith("_") and not ast.get_docstring(node):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            if not node.name.startswith("_") and not ast.get_docstring(node):
                 silent.append(f"{module.shown}:{node.lineno} {node.name}")
     assert silent == []
 
