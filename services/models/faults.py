@@ -10,7 +10,7 @@ ModelFault
 from collections.abc import Sequence
 
 
-class ModelFault(Exception):  # noqa: N818 - a refusal is no error of ours
+class ModelFault(Exception):
     """The message is public: it is what the client reads."""
 
 
