@@ -35,6 +35,10 @@ class Writable:
         """
         raise AssertionError(f"implemented by the connection, until {until_s}")
 
+    def has_left(self) -> bool:
+        """Whether the client has closed its side, also while nothing is read from it."""
+        raise AssertionError("implemented by the connection")
+
 
 def status_line(status: int) -> bytes:
     """`HTTP/1.1 <status> <phrase>` with its line end; an unknown status has an empty phrase."""
@@ -102,6 +106,11 @@ class Exchange:
         """Whether the client has closed its connection."""
         transport = self._connection.transport
         return transport is None or transport.is_closing()
+
+    def look_after(self) -> None:
+        """While nothing is read: end the connection of a client that has left it."""
+        if self._connection.has_left():
+            self.break_off()
 
     async def body(self, most_bytes: int, deadline_ms: int) -> bytes | Problem:
         """The whole body, or why it cannot be had; never more than `most_bytes` in memory."""

@@ -8,6 +8,7 @@ escapes the pipeline becomes one 500 with a request id, and is logged.
 
 import asyncio
 import logging
+import select
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
@@ -83,6 +84,14 @@ class Connection(Hearing, Writable):
                 if late or transport.get_write_buffer_size() >= left_bytes:
                     transport.abort()
                     raise ConnectionResetError("the client does not read its answer") from None
+
+    def has_left(self) -> bool:
+        """See Writable."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     async def start(self) -> None:
         """Handle requests until the connection ends; replaces aiohttp's loop."""

@@ -18,7 +18,13 @@ from gateway.edge.identify import Identifier, Subject
 from gateway.edge.passing import cors_lines, service_lines
 from gateway.edge.pipeline import Door, refuse
 from gateway.edge.upstream import Upstream, Upstreams
-from gateway.errors import Problem, ServiceFault, ServiceTimeout, ServiceUnreachable
+from gateway.errors import (
+    AnswerBroken,
+    Problem,
+    ServiceFault,
+    ServiceTimeout,
+    ServiceUnreachable,
+)
 from gateway.ledger.book import Book
 from gateway.units import MIB
 
@@ -88,15 +94,12 @@ class Unmetered:
             exchange.method, path, upstream.host_header, b"", signature, None, has_body=False
         )
         try:
-            answer = await _answer(upstream, head)
+            answer, body = await _answer(upstream, head)
         except ServiceUnreachable:
             return refusals.service_unreachable(route.name)
         except ServiceTimeout:
             return refusals.service_timeout(route.name, _DEADLINE_MS)
         except ServiceFault:
-            return refusals.service_broke_off(route.name)
-        body = answer.buffered()
-        if not answer.ended:
             return refusals.service_broke_off(route.name)
         if not 200 <= answer.status < 300:
             return _refused(route, answer, body)
@@ -107,19 +110,20 @@ class Unmetered:
         return None
 
 
-async def _answer(upstream: Upstream, head: bytes) -> Answer:
-    """A whole answer, or one that is too long to be one."""
+async def _answer(upstream: Upstream, head: bytes) -> tuple[Answer, bytes]:
+    """A whole answer and its body; raises ServiceFault when it is none, or too long to be one."""
     connection = await upstream.connection(fresh=True)
+    body = b""
     try:
         answer = await connection.begin(head, _DEADLINE_MS, _DEADLINE_MS)
-        while not answer.ended and answer.pending <= _MOST_BYTES:
-            await answer.more()
+        while piece := await answer.read():
+            body += piece
+            if len(body) > _MOST_BYTES:
+                raise AnswerBroken("a list that does not end")
     except BaseException:
         connection.close()
         raise
-    if not answer.ended:
-        connection.close()
-    return answer
+    return answer, body
 
 
 def _refused(route: Route, answer: Answer, body: bytes) -> Problem:

@@ -5,6 +5,7 @@ Refuses to send it twice, to go on once the answer has come, and to send more th
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any, Final
 
 from gateway.edge import refusals
 from gateway.edge.answer import Answer
@@ -13,6 +14,8 @@ from gateway.edge.exchange import BodyBrokenError, Exchange
 from gateway.edge.measure import Measured
 from gateway.errors import Problem, ServiceTimeout
 from gateway.units import MS_PER_S
+
+_LOOK_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Upload:
         )
         body = asyncio.create_task(self._body())
         try:
-            await asyncio.wait((answer, body), return_when=asyncio.FIRST_COMPLETED)
+            await self._either(answer, body)
             if not answer.done():
                 await body
         finally:
@@ -43,6 +46,16 @@ class Upload:
             elif not body.cancelled():
                 body.exception()
         return await answer
+
+    async def _either(self, answer: asyncio.Future[Answer], body: asyncio.Task[None]) -> None:
+        """Wait for one of both. A client that leaves while its service takes nothing is seen too:
+        then nothing is read from it, so that only a look at its socket tells."""
+        done: set[asyncio.Future[Any]] = set()
+        while not done:
+            done, _ = await asyncio.wait(
+                (answer, body), timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            self.exchange.look_after()
 
     async def _body(self) -> None:
         try:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from gateway.ledger.rows import RequestRow
-from tests.edge.client import Reply
-from tests.edge.door import TRIAL, Door, Key
+from tests.edge.client import Reply, head
+from tests.edge.door import API, TRIAL, Door, Key, until
 from tests.edge.stub import Script, Stub
 
+# How long after a client's leaving its service may still be kept busy.
+AT_ONCE_S = 1.0
 BODY = b'{"model": "m", "input": ["one two three"]}'
 
 
@@ -84,3 +86,24 @@ async def free(
     row = await paid(door, key, reply.request_id, Cost(outcome, status=status))
     assert row.http_status == status
     return reply
+
+
+def request(key: Key | None, *, body: bytes = BODY, host: str = API, target: str = "") -> bytes:
+    """A request to /v1/embeddings, or to another target."""
+    target = target or "/v1/embeddings"
+    lines = [("host", host), ("content-length", str(len(body)))]
+    if key is not None:
+        lines.append(key.bearer)
+    return head("POST", target, lines) + body
+
+
+async def only_row(door: Door, key: Key) -> RequestRow:
+    """The one outcome of a key's only request, with nothing left held."""
+
+    async def ended() -> bool:
+        return bool(await door.rows(key))
+
+    await until(ended)
+    await door.at_rest(key.subject)
+    (row,) = await door.rows(key)
+    return row

@@ -8,7 +8,7 @@ from tests.edge.client import head
 from tests.edge.door import API, READER, TRIAL, Door, Key, running
 from tests.edge.paying import embed
 from tests.edge.scripts import answering
-from tests.edge.stub import Stub, used
+from tests.edge.stub import Stub, Turn, used
 
 SLOW = b"GET /https://a.example/ HTTP/1.1\r\nhost: r.localhost\r\n"
 
@@ -96,9 +96,9 @@ async def test_a_stop_waits_for_requests_and_not_for_idle_clients(
             assert not await idle.is_open()
 
 
-async def _slow(turn: object) -> None:
+async def _slow(turn: Turn) -> None:
     await asyncio.sleep(0.3)
-    await answering(used(7))(turn)  # type: ignore[arg-type]
+    await answering(used(7))(turn)
 
 
 async def test_a_service_that_is_not_deployed_is_told_in_its_hosts_envelope(
@@ -118,10 +118,9 @@ async def test_an_upload_that_stalls_is_given_up(door: Door, key: Key, embedding
     """The service is told at once, the client gets 408, nobody pays."""
     cut = asyncio.Event()
 
-    async def script(turn: object) -> None:
-        found = embeddings.turns[-1]
+    async def script(turn: Turn) -> None:
         try:
-            await found.read_body()
+            await turn.read_body()
         finally:
             cut.set()
 
@@ -134,6 +133,24 @@ async def test_an_upload_that_stalls_is_given_up(door: Door, key: Key, embedding
     await door.at_rest(key.subject)
     (row,) = await door.rows(key)
     assert (row.outcome, row.cost_tokens) == ("client_body_failed", 0)
+
+
+async def test_a_service_that_does_not_take_the_body_in_time_is_who_is_too_slow(
+    door: Door, key: Key, embeddings: Stub
+) -> None:
+    over = asyncio.Event()
+
+    async def script(turn: Turn) -> None:
+        await over.wait()
+        turn.cut()
+
+    embeddings.script = script
+    reply = await embed(door, key, b" " * 3_000_000)
+    over.set()
+    assert reply.status == 504
+    await door.at_rest(key.subject)
+    (row,) = await door.rows(key)
+    assert (row.outcome, row.cost_tokens) == ("service_timeout", 0)
 
 
 async def test_a_reader_without_a_key_is_limited_by_its_address(door: Door, reader: Stub) -> None:

@@ -6,24 +6,12 @@ import time
 import pytest
 
 from gateway.embedded.redis_server import RedisServer
-from gateway.ledger.rows import RequestRow
 from tests.edge.client import Wire, head
-from tests.edge.door import API, DEEPSEARCH, READER, TRIAL, Door, Key, until
+from tests.edge.door import DEEPSEARCH, READER, TRIAL, Door, Key, until
 from tests.edge.faults import frozen_redis, frozen_spool
-from tests.edge.paying import BODY
+from tests.edge.paying import AT_ONCE_S, only_row, request
 from tests.edge.scripts import HEADER, LARGE
 from tests.edge.stub import SSE, Stub, Turn
-
-# How long after a client's leaving its service may still be kept busy.
-AT_ONCE_S = 1.0
-
-
-def request(key: Key | None, *, body: bytes = BODY, host: str = API, target: str = "") -> bytes:
-    target = target or "/v1/embeddings"
-    lines = [("host", host), ("content-length", str(len(body)))]
-    if key is not None:
-        lines.append(key.bearer)
-    return head("POST", target, lines) + body
 
 
 async def leave(wire: Wire, way: str) -> None:
@@ -32,18 +20,6 @@ async def leave(wire: Wire, way: str) -> None:
         await wire.close()
     else:
         wire.reset()
-
-
-async def only_row(door: Door, key: Key) -> RequestRow:
-    """The one outcome of a key's only request, with nothing left held."""
-
-    async def ended() -> bool:
-        return bool(await door.rows(key))
-
-    await until(ended)
-    await door.at_rest(key.subject)
-    (row,) = await door.rows(key)
-    return row
 
 
 @pytest.mark.parametrize("way", ["closes", "is killed"])

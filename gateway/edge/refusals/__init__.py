@@ -48,7 +48,6 @@ from gateway.edge.refusals.services import (
     service_failed,
     service_timeout,
     service_unreachable,
-    stopping,
 )
 
 __all__ = [
@@ -86,7 +85,6 @@ __all__ = [
     "service_failed",
     "service_timeout",
     "service_unreachable",
-    "stopping",
     "suspended",
     "too_many_new_keys",
     "unknown_path",

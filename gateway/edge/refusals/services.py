@@ -69,11 +69,6 @@ def overloaded(retry_after_ms: int = MS_PER_S) -> Problem:
     )
 
 
-def stopping(retry_after_ms: int = MS_PER_S) -> Problem:
-    """This node drains and takes nothing new."""
-    return Problem("SERVICE_STOPPING", 503, "This node is stopping; please retry", retry_after_ms)
-
-
 def internal_error() -> Problem:
     """A bug of ours; the request id finds it in the log."""
     detail = "Something went wrong inside the gateway; nothing was charged"
