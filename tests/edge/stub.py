@@ -179,6 +179,8 @@ class Stub:
 async def _next(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
 ) -> Turn | None:
+    if writer.is_closing():
+        return None
     try:
         text = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
