@@ -34,6 +34,17 @@ _DROPPED: Final = frozenset(
         b"ratelimit-policy",
     )
 )
+_EXPOSED: Final = ", ".join(
+    (
+        "x-request-id, x-usage-tokens, x-usage-rule, ratelimit, ratelimit-policy, retry-after",
+        "x-ratelimit-limit, x-ratelimit-remaining",
+        *(
+            f"x-ratelimit-{fact}-{unit}"
+            for fact in ("limit", "remaining", "reset")
+            for unit in ("requests", "tokens")
+        ),
+    )
+)
 _DROPPED_PREFIXES: Final = (b"x-ratelimit-", b"x-sluice-", b"access-control-")
 
 
@@ -73,8 +84,5 @@ def cors_lines(origin: str | None) -> bytes:
     return (
         f"access-control-allow-origin: {origin}\r\nvary: Origin\r\n"
         "access-control-allow-credentials: true\r\n"
-        "access-control-expose-headers: x-request-id, x-usage-tokens, x-usage-rule, ratelimit, "
-        "ratelimit-policy, retry-after, x-ratelimit-limit-requests, "
-        "x-ratelimit-remaining-requests, x-ratelimit-limit-tokens, "
-        "x-ratelimit-remaining-tokens\r\n"
+        f"access-control-expose-headers: {_EXPOSED}\r\n"
     ).encode("ascii")
