@@ -62,7 +62,7 @@ class Relay:
             return refusals.service_broke_off(product.name)
         if not body:
             reading = _EMPTY
-        verdict = self._verdict(crossing, reading)
+        verdict = await self._verdict(crossing, reading)
         await self._meter.settle_now(crossing.passage, verdict)
         usage = usage_lines(verdict.cost_tokens, verdict.rule)
         lines = crossing.lines + service_lines(answer.headers) + usage
@@ -95,7 +95,7 @@ class Relay:
             await self._broke_off(crossing, answer, fault)
             return
         reading = crossing.watch.reading() if crossing.watch is not None else NOTHING_READ
-        verdict = self._verdict(crossing, reading)
+        verdict = await self._verdict(crossing, reading)
         await self._meter.settle_now(passage, verdict)
         await exchange.finish(last, usage_lines(verdict.cost_tokens, verdict.rule))
         self._meter.delivered(passage)
@@ -170,7 +170,8 @@ class Relay:
         await self._deliver(crossing, answer.status, lines, body)
         return None
 
-    def _verdict(self, crossing: Crossing, reading: Reading) -> Verdict:
+    async def _verdict(self, crossing: Crossing, reading: Reading) -> Verdict:
+        await crossing.count(reading)
         verdict = crossing.verdict(reading)
         if verdict.outcome is Outcome.COMPLETE_UNREPORTED:
             product = crossing.measured.product.name

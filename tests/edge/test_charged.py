@@ -1,5 +1,7 @@
 """Who pays: complete answers, and every place in which a service may report their usage."""
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -109,6 +111,21 @@ async def test_without_a_report_a_streamed_answer_is_charged_by_our_own_count(
     reply = await embed(door, key)
     assert told(reply) == 3
     cost = Cost("complete_unreported", 3, 3, None, "own_count", 200)
+    await paid(door, key, reply.request_id, cost)
+
+
+async def test_without_a_report_a_long_input_is_counted_beside_the_event_loop(
+    door: Door, key: Key, embeddings: Stub
+) -> None:
+    """Others are answered meanwhile."""
+    embeddings.script = answering(b'{"data": [1]}')
+    words = 150_000
+    asked = asyncio.create_task(embed(door, key, b'{"input": "%b"}' % (b"one " * words)))
+    while not asked.done():
+        assert (await door.ask("GET", "/health")).status == 200
+    reply = await asked
+    assert (reply["x-usage-tokens"], reply["x-usage-rule"]) == (str(words + 1), "own_count")
+    cost = Cost("complete_unreported", words + 1, words + 1, None, "own_count", 200)
     await paid(door, key, reply.request_id, cost)
 
 
