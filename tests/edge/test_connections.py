@@ -24,7 +24,7 @@ async def test_two_requests_never_share_a_connection(
 ) -> None:
     async def script(turn: Turn) -> None:
         body = await turn.read_body()
-        await asyncio.sleep(0.02)
+        await embeddings.turn(20)
         await turn.reply(used(len(body)))
 
     embeddings.script = script

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.edge.client import Wire, head
-from tests.edge.door import API, DEEPSEARCH, TRIAL, Door, Key, until
+from tests.edge.door import API, DEEPSEARCH, TRIAL, Door, Key, running, until
 from tests.edge.faults import failing_disk, frozen_spool
 from tests.edge.paying import BODY, Cost, embed, paid
 from tests.edge.scripts import HEADER, LARGE
@@ -153,19 +153,21 @@ async def test_events_in_the_middle_of_a_stream_wait_for_nothing(
 
 
 async def test_a_full_disk_refuses_before_the_service_is_asked_and_heals_by_itself(
-    door: Door, key: Key, embeddings: Stub
+    environ: dict[str, str], embeddings: Stub
 ) -> None:
-    with failing_disk(door):
-        reply = await embed(door, key)
-        assert (reply.status, reply["x-usage-tokens"]) == (503, "0")
-        assert len(embeddings.turns) == 1, "nobody knew of the disk yet"
-        refused = await embed(door, await door.key())
-        assert (refused.status, refused["retry-after"]) == (503, "1")
-        assert len(embeddings.turns) == 1
+    with running(environ) as door:
+        key = await door.key()
+        with failing_disk(door):
+            reply = await embed(door, key)
+            assert (reply.status, reply["x-usage-tokens"]) == (503, "0")
+            assert len(embeddings.turns) == 1, "nobody knew of the disk yet"
+            refused = await embed(door, await door.key())
+            assert (refused.status, refused["retry-after"]) == (503, "1")
+            assert len(embeddings.turns) == 1
 
-    async def healed() -> bool:
-        return (await embed(door, await door.key())).status == 200
+        async def healed() -> bool:
+            return (await embed(door, await door.key())).status == 200
 
-    await until(healed)
-    await paid(door, key, reply.request_id, Cost("gateway_failed", reported=7))
-    assert await door.balance(key) == TRIAL
+        await until(healed)
+        await paid(door, key, reply.request_id, Cost("gateway_failed", reported=7))
+        assert await door.balance(key) == TRIAL
