@@ -58,10 +58,11 @@ async def test_a_warm_request_without_a_key_makes_one_round_trip_and_no_query(
 ) -> None:
     start = head("GET", "/https://a.example/", [("host", READER), quiet.address()])
     async with await quiet.wire() as wire:
+        assert (await wire.ask(start)).status == 200
         trips = Trips(quiet)
-        for _ in range(20):
+        for _ in range(19):
             assert (await wire.ask(start)).status == 200
-        assert trips.since() == (20, 0)
+        assert trips.since() == (19, 0)
 
 
 async def test_requests_of_one_moment_share_their_round_trips(
