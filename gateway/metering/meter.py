@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from gateway.admission.ask import Hold, Settlement
 from gateway.admission.gate import Gate
@@ -19,20 +18,6 @@ from gateway.metering.numbers import AdmissionNumbers
 from gateway.metering.outcomes import WHO_PAYS, Charge, Outcome
 from gateway.metering.spool import Spool
 from gateway.telemetry import Telemetry
-
-
-class Reading(Protocol):
-    """`tokens` is None when nothing was told."""
-
-    @property
-    def tokens(self) -> int | None: ...
-
-
-class UsageSoFar(Protocol):
-    """What a stream has told of its usage up to now."""
-
-    def reading(self) -> Reading:
-        """The newest usage that was told."""
 
 
 @dataclass(slots=True)
@@ -57,13 +42,6 @@ class Passage:
     decided: bool = False
     ended: bool = False
     cost_tokens: int = 0
-    told_tokens: int | None = None
-    seen: UsageSoFar | None = None
-
-    def produced_tokens(self) -> int | None:
-        """What the service has told of its usage up to now; None if nothing."""
-        told = self.seen.reading().tokens if self.seen is not None else None
-        return told if told is not None else self.told_tokens
 
 
 @dataclass(frozen=True, slots=True)
