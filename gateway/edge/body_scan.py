@@ -31,16 +31,17 @@ _SLICE_ROUNDS: Final = 8_000
 _MAX_KEY_BYTES: Final = 256
 _MAX_VALUE_BYTES: Final = 256
 
+# No text is ever read in two ways: what repeats is possessive or atomic. Groups are atomic,
+# `(?>(?:...)*)` for `(?:...)*+`, which Python 3.11.2 (Debian 12) matches wrongly.
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
-_KEY: Final = re.compile(rb'"((?:[^"\\]|\\.){0,%d}+)"' % _MAX_KEY_BYTES, re.DOTALL)
+_KEY: Final = re.compile(rb'"((?>(?:[^"\\]|\\.){0,%d}))"' % _MAX_KEY_BYTES, re.DOTALL)
 _SCALAR: Final = re.compile(rb"[-+.0-9A-Za-z]{1,%d}+" % _MAX_VALUE_BYTES)
-_STRING_REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_STRING_REST: Final = re.compile(rb'[^"\\]*+(?>(?:\\.[^"\\]*+)*)', re.DOTALL)
 # Strings of a usual length without many escapes; a longer one stops the run and costs one round.
-_STRING: Final = rb'"[^"\\]{0,200}+(?:\\.[^"\\]{0,100}+){0,8}+"'
-_FLAT: Final = rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+"
-_RUN: Final = re.compile(
-    rb'(?:[^"\[\]{}]++|' + _STRING + rb"|[\[{]" + _FLAT + rb"[\]}])*+", re.DOTALL
-)
+_STRING: Final = rb'"[^"\\]{0,200}+(?>(?:\\.[^"\\]{0,100}+){0,8})"'
+_BETWEEN: Final = rb'[^"\[\]{}]*+'
+_FLAT: Final = _BETWEEN + rb"(?>(?:" + _STRING + _BETWEEN + rb")*)"
+_RUN: Final = re.compile(_FLAT + rb"(?>(?:[\[{]" + _FLAT + rb"[\]}]" + _FLAT + rb")*)", re.DOTALL)
 
 
 class Large(Enum):

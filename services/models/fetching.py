@@ -67,9 +67,13 @@ class PictureFetcher:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(index, item)) for index, item in enumerate(items)]
-        except* BadPicture as several:
+        except ExceptionGroup as several:
+            # Raised from `except*` it would stay in a group on Python 3.11.2 (Debian 12).
+            bad, other = several.split(BadPicture)
+            if other is not None or bad is None:
+                raise
             # One is enough to say; the others were stopped.
-            raise several.exceptions[0] from None
+            raise bad.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def _picture(self, index: int, source: PictureSource) -> Picture:
