@@ -52,22 +52,22 @@ class Source(Protocol):
 
 def read(source: Source) -> SearchSettings:
     """The knobs; wrong ones are told to the source and stand at their default."""
-    url = _url(source, "SEARCH_URL", "")
+    url = address(source, "SEARCH_URL", "")
     brave_key = source.word("SEARCH_BRAVE_KEY", "")
     serper_key = source.word("SEARCH_SERPER_KEY", "")
     usable = {"serper": serper_key, "brave": brave_key, "searxng": url}
     return SearchSettings(
-        reader_url=_url(source, "SERVICE_READER_URL", "", unix=True),
+        reader_url=address(source, "SERVICE_READER_URL", "", unix=True),
         url=url,
         providers=_providers(source, {name for name, given in usable.items() if given}),
         brave_key=brave_key,
-        brave_url=_url(source, "SEARCH_BRAVE_URL", "https://api.search.brave.com"),
+        brave_url=address(source, "SEARCH_BRAVE_URL", "https://api.search.brave.com"),
         serper_key=serper_key,
-        serper_url=_url(source, "SEARCH_SERPER_URL", "https://google.serper.dev"),
-        arxiv_url=_url(source, "SEARCH_ARXIV_URL", "https://export.arxiv.org/api/query"),
+        serper_url=address(source, "SEARCH_SERPER_URL", "https://google.serper.dev"),
+        arxiv_url=address(source, "SEARCH_ARXIV_URL", "https://export.arxiv.org/api/query"),
         timeout_ms=source.number("SEARCH_TIMEOUT_MS", TIMEOUT_MS, 100, 180_000),
         provider_ms=source.number("SEARCH_PROVIDER_MS", PROVIDER_MS, 50, 180_000),
-        keep_pages=_switch(source, "SEARCH_KEEP_PAGES"),
+        keep_pages=switch(source, "SEARCH_KEEP_PAGES"),
         body_bytes=source.number("SEARCH_BODY_BYTES", BODY_BYTES, 64 * 1024, 1024**3),
     )
 
@@ -93,7 +93,8 @@ def _of(name: str) -> str:
     return "SLUICE_SEARCH_URL" if name == "searxng" else f"SLUICE_SEARCH_{name.upper()}_KEY"
 
 
-def _url(source: Source, name: str, default: str, *, unix: bool = False) -> str:
+def address(source: Source, name: str, default: str, *, unix: bool = False) -> str:
+    """An http or https URL without a slash at its end; `unix`: or unix:/path. Empty is none."""
     text = source.word(name, default).rstrip("/")
     if not text or (unix and text.startswith("unix:/")):
         return text
@@ -108,7 +109,8 @@ def _url(source: Source, name: str, default: str, *, unix: bool = False) -> str:
     return text
 
 
-def _switch(source: Source, name: str) -> bool:
+def switch(source: Source, name: str) -> bool:
+    """Yes or no; absent is no."""
     text = source.word(name, "no").lower()
     if text not in ("yes", "true", "on", "1", "no", "false", "off", "0"):
         source.mistakes.append(f"SLUICE_{name} must be yes or no, not {text!r}")

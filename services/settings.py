@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from services import search_settings
+from services import deepsearch_settings, search_settings
 
 PREFIX: Final = "SLUICE_"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -93,6 +93,7 @@ class Settings:
     image_bytes: int
     image_pixels: int
     search: search_settings.SearchSettings
+    deepsearch: deepsearch_settings.DeepsearchSettings
 
 
 def from_environment() -> Settings:
@@ -145,6 +146,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         image_bytes=source.number("IMAGE_BYTES", IMAGE_BYTES, 1024, 256 * 1024 * 1024),
         image_pixels=source.number("IMAGE_PIXELS", IMAGE_PIXELS, 1024, 1_000_000_000),
         search=search_settings.read(source),
+        deepsearch=deepsearch_settings.read(source),
     )
     if source.mistakes:
         raise SettingsError(source.mistakes)
