@@ -9,15 +9,17 @@ from typing import Final
 import orjson
 
 from gateway.errors import PostgresUnavailable
+from gateway.ledger.deeds import Deeds
 from gateway.ledger.rows import (
     BalanceRow,
+    DeedRefusal,
     InstanceRow,
     KeyRow,
     MintRefused,
     OutcomesRefused,
     Refusal,
 )
-from gateway.ledger.shelf import Shelf, balance_of
+from gateway.ledger.shelf import balance_of
 from gateway.postgres import PostgresRefused
 
 ProductLimits = Mapping[str, int | None]
@@ -27,7 +29,7 @@ _POST_ATTEMPTS: Final = 3
 _OF_THE_EVENTS: Final = ("22", "23", "SL")
 
 
-class Book(Shelf):
+class Book(Deeds):
     """The ledger's pen, for whom may also read. Faults: PostgresUnavailable; call again."""
 
     async def mint(
@@ -113,7 +115,8 @@ class Book(Shelf):
 
     async def revoke(self, key_id: int) -> BalanceRow | Refusal:
         """Ends the key for ever; what is left is forfeited. Again: the same answer."""
-        return await self._changed("revoke_key", key_id)
+        done = await self.end_key(key_id)
+        return Refusal.UNKNOWN_KEY if isinstance(done, DeedRefusal) else done.sender
 
     async def set_status(self, key_id: int, status: str) -> BalanceRow | Refusal:
         """Makes the key active or suspended."""

@@ -46,6 +46,39 @@ class Refusal(StrEnum):
     NOT_A_STATUS = "NOT_A_STATUS"
 
 
+class DeedRefusal(StrEnum):
+    """Why an owner's transfer or revocation was not made; the closed set.
+
+    UNKNOWN_KEY is the receiver's, where the sender is known to be there.
+    """
+
+    UNKNOWN_KEY = "UNKNOWN_KEY"
+    REF_USED_OTHERWISE = "REF_USED_OTHERWISE"
+    SAME_KEY = "SAME_KEY"
+    REVOKED = "REVOKED"
+    SUSPENDED = "SUSPENDED"
+    RECEIVER_NOT_ACTIVE = "RECEIVER_NOT_ACTIVE"
+    NOT_PREMIUM = "NOT_PREMIUM"
+    RECEIVER_NOT_PREMIUM = "RECEIVER_NOT_PREMIUM"
+    NOT_ENOUGH = "NOT_ENOUGH"
+    NOTHING_TO_MOVE = "NOTHING_TO_MOVE"
+    TOO_MUCH = "TOO_MUCH"
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A transfer or revocation that was made: `tokens` went to the receiver, `forfeited` are gone.
+
+    The rows are those of right afterwards. `again`: it was made before, and is only told again.
+    """
+
+    tokens: int
+    forfeited: int
+    again: bool
+    sender: BalanceRow
+    receiver: BalanceRow | None
+
+
 @dataclass(frozen=True, slots=True)
 class MintRefused:
     """The address has minted as many keys as it may in 24 hours; `retry_after_s` is exact."""

@@ -20,8 +20,19 @@ select * from refund_undelivered($1::uuid[]);
 -- credit_key: adds tokens to a bucket, once per ref
 select * from credit_key($1, $2, $3, $4);
 
--- revoke_key: ends a key for ever and forfeits what is left
-select * from revoke_key($1);
+-- revoke_key: ends a key for ever; what may move goes to another key first, if one is named
+select * from revoke_key($1, $2, $3);
+
+-- transfer_paid: moves paid tokens to another key, once per name
+select * from transfer_paid($1, $2, $3, $4, $5, $6, $7);
+
+-- preview_transfer: what transfer_paid would do now
+select * from preview_transfer($1, $2, $3, $4);
+
+-- recently_revoked: the newest rows of keys revoked within some days, a page of them
+select b.* from revocation r join balance b using (key_id)
+where r.revoked_at > now() - $1::integer * interval '1 day' and r.key_id > $2
+order by r.key_id limit $3;
 
 -- set_key_status: suspends a key or makes it active again
 select * from set_key_status($1, $2);

@@ -20,7 +20,7 @@ def test_every_query_is_used_and_every_used_query_exists() -> None:
     for path in itertools.chain.from_iterable(side.rglob("*.py") for side in SIDES):
         text = path.read_text(encoding="utf-8")
         used |= set(re.findall(r"queries\[\s*\"(\w+)\"\s*\]", text))
-        used |= set(re.findall(r"_changed\(\s*\"(\w+)\"", text))
+        used |= set(re.findall(r"_(?:changed|deed)\(\s*\"(\w+)\"", text))
     assert used == set(load_queries())
 
 
