@@ -2,9 +2,9 @@
 
     ask       the words: Ask, Decision, Code, Hold, Settlement (pure)
     window.lua, limits.lua   parts shared by the scripts
-    admit, settle, correct, peek, orphan, reassert   the scripts, one .lua file each
+    admit, judge (both behind decide), extend, settle, correct, peek, orphan, reassert   the scripts
     scripts   joins the parts, names the keys, encodes what a script is given
-    window, model   the pure twins of window.lua and of admit, settle, correct
+    window, model   the pure twins of window.lua and of admit, judge, extend, settle, correct
     local     the limiter of one process while Redis is away
     refusals  the memory of refusals
     riders    decided requests of which Redis is still to be told

@@ -79,6 +79,26 @@ class Decision:
     degraded: bool = False
 
 
+class Grant(IntEnum):
+    """What became of a wish to hold more for a request that runs."""
+
+    GRANTED = 0
+    GONE = 1
+    BALANCE_NOT_LOADED = 2
+    REVOKED = 3
+    SUSPENDED = 4
+    BALANCE_TOO_LOW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """`hold_tokens` is what is held now, granted or not; `free_tokens` what no hold covers."""
+
+    grant: Grant
+    hold_tokens: int
+    free_tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """A decided request. `actual_tpm` None: the window stays as it is.

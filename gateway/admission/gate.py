@@ -16,12 +16,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from gateway.admission.ask import Ask, Decision, Hold, Settlement, Standing
+from gateway.admission.ask import Ask, Decision, Extension, Hold, Settlement, Standing
 from gateway.admission.copies import Copies
 from gateway.admission.local import LocalLimiter
 from gateway.admission.orphans import DEAD_AFTER_S, Orphans
 from gateway.admission.refusals import Refusals
-from gateway.admission.replies import decision, standing
+from gateway.admission.replies import decision, extension, standing
 from gateway.admission.riders import Riders
 from gateway.admission.scripts import DEFAULT_BUCKETS, Scripts, tag_of, tag_slots
 from gateway.errors import RedisUnavailable
@@ -117,6 +117,19 @@ class Gate:
         answer = AdmitAnswer(self, ask, self._slots[ask.tag], command, riders)
         self._link.send(answer)
         return answer
+
+    async def judge(self, ask: Ask) -> Decision:
+        """What `admit` would decide now; takes and writes nothing. Raises RedisUnavailable."""
+        command = self.scripts.judge(ask, self.clock_us)
+        return decision(await self._link.write(self._slots[ask.tag], command))
+
+    async def extend(self, subject: str, tag: str, request_id: str, hold_tokens: int) -> Extension:
+        """Hold this much in all for a request that runs: all of it, or what is held stays.
+
+        Safe to repeat, also after a lost reply. Raises RedisUnavailable.
+        """
+        command = self.scripts.extend(tag, subject, request_id, hold_tokens)
+        return extension(await self._link.write(self._slots[tag], command))
 
     def decide_alone(self, ask: Ask) -> Decision:
         """The local decision of a request without a key, counted."""

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from gateway.admission.ask import MAX_COPY_TOKENS, Ask, Code, Decision, Hold, Settlement
+from gateway.admission.ask import (
+    MAX_COPY_TOKENS,
+    Ask,
+    Code,
+    Decision,
+    Extension,
+    Grant,
+    Hold,
+    Settlement,
+)
 from gateway.admission.window import View, Window, ms_up
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
@@ -119,16 +128,49 @@ class Model:
 
     def admit(self, ask: Ask, time_us: int, riders: Iterable[Settlement] = ()) -> Decision:
         """Decide as admit.lua does at this time."""
-        subject = self.subject(ask.subject)
         self.decided(riders)
+        found = self._decide(ask, time_us)
+        return found if isinstance(found, Decision) else self._take(ask, found)
+
+    def judge(self, ask: Ask, time_us: int) -> Decision:
+        """Decide as judge.lua does: nothing is taken."""
+        found = self._decide(ask, time_us)
+        if isinstance(found, Decision):
+            return found
+        left = found.available - ask.hold_tokens if ask.keyed else -ask.hold_tokens
+        return replace(found, available=left).answer(Code.ADMITTED)
+
+    def _decide(self, ask: Ask, time_us: int) -> "Decision | Seen":
+        """The refusal, or what an admission would be taken on."""
+        subject = self.subject(ask.subject)
         barred = self._barred(subject, ask, time_us)
         if barred is not None:
             return barred
         seen = self._see(subject, ask, time_us)
-        refusal = self._refusal(subject, ask, seen)
-        if refusal is not None:
-            return refusal
-        return self._take(subject, ask, seen)
+        return self._refusal(subject, ask, seen) or seen
+
+    def extend(self, subject_name: str, request_id: str, hold_tokens: int) -> Extension:
+        """Hold more for a request that runs, as extend.lua does."""
+        subject = self.subject(subject_name)
+        held, copy = subject.holds.get(request_id), subject.copy
+        if held is None:
+            return Extension(Grant.GONE, 0, 0)
+        now = held.hold.hold_tokens
+        if held.decided:
+            return Extension(Grant.GONE, now, 0)
+        if copy is None:
+            return Extension(Grant.BALANCE_NOT_LOADED, now, 0)
+        if copy.status != "active":
+            ended = Grant.REVOKED if copy.status == "revoked" else Grant.SUSPENDED
+            return Extension(ended, now, 0)
+        free = copy.trial + copy.paid - subject.held_tokens()
+        more = hold_tokens - now
+        if more <= 0:
+            return Extension(Grant.GRANTED, now, max(0, free))
+        if free < more:
+            return Extension(Grant.BALANCE_TOO_LOW, now, max(0, free))
+        held.hold = replace(held.hold, hold_tokens=hold_tokens)
+        return Extension(Grant.GRANTED, hold_tokens, free - more)
 
     def decided(self, riders: Iterable[Settlement]) -> None:
         """Windows count what the requests cost, which stays held; repeats change nothing."""
@@ -208,7 +250,8 @@ class Model:
             return seen.answer(Code.CONCURRENCY, CONCURRENCY_RETRY_MS)
         return None
 
-    def _take(self, subject: Subject, ask: Ask, seen: Seen) -> Decision:
+    def _take(self, ask: Ask, seen: Seen) -> Decision:
+        subject = self.subject(ask.subject)
         seen.requests.record(seen.request_view, 1)
         entry, cost = None, 0
         if seen.limits.tpm is not None:

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.admission.ask import Code, Decision, Hold, Remaining, Standing
+from gateway.admission.ask import (
+    Code,
+    Decision,
+    Extension,
+    Grant,
+    Hold,
+    Remaining,
+    Standing,
+)
 from gateway.redis_link import Reply
 
 _CODES: Final = tuple(Code)
@@ -14,7 +22,7 @@ _PEEK_STEP: Final = 7
 
 
 def decision(reply: Reply) -> Decision:
-    """The answer of admit.lua."""
+    """The answer of admit.lua, and of judge.lua."""
     if not isinstance(reply, list):
         raise TypeError(f"admit answered {reply!r}")
     code, retry, rpm, requests, tpm, tokens, balance, reset, tokens_reset, now, tier = reply
@@ -32,6 +40,14 @@ def decision(reply: Reply) -> Decision:
         now,
         _TIERS[tier],
     )
+
+
+def extension(reply: Reply) -> Extension:
+    """The answer of extend.lua."""
+    if not isinstance(reply, list):
+        raise TypeError(f"extend answered {reply!r}")
+    grant, hold, free = reply
+    return Extension(Grant(grant), hold, free)
 
 
 def standing(reply: Reply, products: Sequence[str]) -> Standing:

@@ -118,7 +118,10 @@ class Scripts:
         assert 1 <= buckets <= MAX_BUCKETS
         self.span_us = WINDOW_US // buckets
         shared = self._read("window") + self._read("limits")
-        self._admit = link.script(shared + self._read("admit"))
+        decide = shared + self._read("decide")
+        self._admit = link.script(decide + self._read("admit"))
+        self._judge = link.script(decide + self._read("judge"))
+        self._extend = link.script(shared + self._read("extend"))
         self._settle = link.script(shared + self._read("settle"))
         self._correct = link.script(shared + self._read("correct"))
         self._peek = link.script(shared + self._read("peek"))
@@ -158,6 +161,17 @@ class Scripts:
         told = "".join(_bulk(word) for rider in riders for word in _decided_words(rider))
         head = f"*{24 + 4 * count}\r\n{self._admit_head}{_bulk(5 + count)}"
         return f"{head}{keys}{more_keys}{clock}{fixed}{asked}{told}".encode("ascii")
+
+    def judge(self, ask: Ask, clock_us: int) -> bytes:
+        """The same question, without taking anything: it has the arguments of `admit`."""
+        known = self.admit(ask, (), clock_us)
+        return known.replace(self._admit.sha, self._judge.sha, 1)
+
+    def extend(self, tag: str, subject: str, request_id: str, hold_tokens: int) -> bytes:
+        """Hold this much in all for a request that runs."""
+        return self._extend.call(
+            (holds_key(tag, subject), copy_key(tag, subject)), (request_id, hold_tokens)
+        )
 
     def _fixed_part(self, ask: Ask) -> str:
         """What is the same for all asks of a product: span, name, limits, keyed, instance."""

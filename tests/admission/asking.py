@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.admission.ask import Ask, Decision, Hold, Settlement
+from gateway.admission.ask import Ask, Decision, Extension, Hold, Settlement
 from gateway.admission.gate import Gate
-from gateway.admission.replies import decision
+from gateway.admission.replies import decision, extension
 from gateway.admission.scripts import Scripts, tag_of, tag_slots
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
@@ -69,12 +69,12 @@ def settlement(ask: Ask, actual_tpm: int | None = None, cost_tokens: int = 0) ->
     return Settlement(ask.subject, ask.tag, ask.product, ask.request_id, actual_tpm, cost_tokens)
 
 
-def hold_of(ask: Ask) -> Hold:
+def hold_of(ask: Ask, hold_tokens: int | None = None) -> Hold:
     return Hold(
         ask.request_id,
         ask.subject,
         ask.product,
-        ask.hold_tokens,
+        ask.hold_tokens if hold_tokens is None else hold_tokens,
         ask.instance,
         ask.admission_no,
         ask.deadline_ms,
@@ -94,6 +94,14 @@ class Direct:
     ) -> Decision:
         command = self.scripts.admit(ask, riders, clock_us)
         return decision(await self.link.write(self.slots[ask.tag], command))
+
+    async def judge(self, ask: Ask, clock_us: int = START_US) -> Decision:
+        command = self.scripts.judge(ask, clock_us)
+        return decision(await self.link.write(self.slots[ask.tag], command))
+
+    async def extend(self, ask: Ask, hold_tokens: int) -> Extension:
+        command = self.scripts.extend(ask.tag, ask.subject, ask.request_id, hold_tokens)
+        return extension(await self.link.write(self.slots[ask.tag], command))
 
     async def settle(
         self, settlements: Sequence[Settlement], balance: BalanceRow | None = None

@@ -33,7 +33,7 @@ class Step:
 STEPS = st.lists(
     st.builds(
         Step,
-        st.sampled_from(["ask"] * 8 + ["again", "settle", "correct", "ride", "put"]),
+        st.sampled_from(["ask"] * 8 + ["again", "extend", "settle", "correct", "ride", "put"]),
         st.one_of(
             st.integers(0, 600_000),
             st.sampled_from([0, 249_999, 250_000, 1_000_000, WINDOW_US - 1, WINDOW_US]),
@@ -87,6 +87,11 @@ class Pair:
         told = settlement(ask, step.second if step.back_us != 1 else None, step.first * 2)
         if step.kind == "again":
             await self.admit(ask)
+        elif step.kind == "extend":
+            # Up to 1,600: sometimes less than is held, sometimes more than there is.
+            wanted = step.second * step.second
+            real = await self.direct.extend(ask, wanted)
+            assert real == self.twin.extend(ask.subject, ask.request_id, wanted)
         elif step.kind == "correct":
             await self.direct.correct(told)
             self.twin.decided([told])
@@ -125,7 +130,13 @@ class Pair:
         assert due.code in (Code.ADMITTED, Code.CONCURRENCY)
 
     async def both(self, ask: Ask, time_us: int, *riders: object) -> Decision:
+        if not riders:
+            judged = await self.direct.judge(ask, time_us)
+            assert judged == self.twin.judge(ask, time_us)
         real = await self.direct.admit(ask, time_us, riders)  # type: ignore[arg-type]
+        if not riders:
+            assert judged.code == real.code
+            assert judged.retry_after_ms == real.retry_after_ms
         twin = self.twin.admit(ask, time_us, riders)  # type: ignore[arg-type]
         assert real == twin
         return real
@@ -161,7 +172,8 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="module")
 def key_ids() -> Iterator[int]:
-    return itertools.count(1)
+    # Other tests leave their low numbers in the Redis that all share.
+    return itertools.count(1_000_000)
 
 
 @pytest.mark.parametrize("buckets", [1, 60, 240])
