@@ -25,6 +25,8 @@ CHECKS: Final = (
     "grants_are_unique",
     "given_back_was_taken",
     "usage_is_outcomes",
+    "closed_days_recompute",
+    "closed_days_are_chained",
 )
 COPIES_CHECK: Final = "redis_copies_are_equal"
 SAMPLE_ROWS: Final = 10

@@ -95,3 +95,57 @@ from usage_day u full join (
 where $1::timestamptz = '-infinity'
     and (u.requests, u.tokens) is distinct from (x.requests, x.tokens)
 
+
+-- closed_days_recompute: the lines of a closed day are still those that its digest was made of
+select c.key_id, c.day::text, c.lines, x.lines as lines_found, c.tokens, x.tokens as tokens_found
+from closed_key_day c, lateral (
+    select count(*) as lines, coalesce(sum(l.tokens), 0)::bigint as tokens,
+        usage_chain(usage_seed(c.key_id, c.day, c.previous), usage_text(l.seq, l.kind,
+            l.request_id, l.product, l.outcome, l.rule, l.tokens, l.trial, l.paid, l.shortfall,
+            l.reported_tokens, l.decided_ms, l.posted_at) order by l.seq) as digest
+    from usage_line l
+    where l.key_id = c.key_id and l.seq > c.after_seq and l.seq <= c.upto_seq) x
+where c.day in (select day from closed_day where closed_at >= $1::timestamptz)
+    and (c.lines, c.tokens, c.digest) is distinct from (x.lines, x.tokens, x.digest)
+
+-- closed_days_are_chained: no closed day is missing, and each refers to the one before and its keys
+with recent as (
+    select day from closed_day where closed_at >= $1::timestamptz
+), key_day as (
+    select *, lag(digest, 1, decode(repeat('00', 32), 'hex')) over w as digest_before,
+        lag(upto_seq, 1, 0::bigint) over w as seq_before
+    from closed_key_day window w as (partition by key_id order by day)
+), node as (
+    select n.*, max(level) over (partition by day) as top,
+        count(*) over (partition by day, level) as width
+    from closed_node n where day in (select day from recent)
+), grown as (
+    select day, 0 as level, place, sha256('\x00'::bytea || digest) as hash
+    from closed_key_day where day in (select day from recent)
+    union all
+    select day, level + 1, place / 2,
+        case count(*) when 1 then string_agg(hash, ''::bytea)
+        else sha256('\x01'::bytea || string_agg(hash, ''::bytea order by place)) end
+    from node where width > 1 group by day, level, place / 2
+)
+select 'day' as what, d.day::text, null::bigint as key_id from (
+    select *, lag(day) over w as day_before,
+        lag(digest, 1, decode(repeat('00', 32), 'hex')) over w as digest_before
+    from closed_day window w as (order by day)) d
+where d.previous <> d.digest_before or d.day <> d.day_before + 1
+    or d.digest <> day_digest(d.day, d.previous, d.root)
+    or d.day in (select day from recent) and (
+        d.keys <> (select count(*) from closed_key_day k where k.day = d.day)
+        or d.root <> coalesce((select n.hash from node n where n.day = d.day and n.level = n.top),
+            decode(repeat('00', 32), 'hex')))
+union all
+select 'day of a key', day::text, key_id from key_day
+where day in (select day from recent)
+    and (previous <> digest_before or after_seq <> seq_before)
+union all
+select 'tree', coalesce(n.day, g.day)::text, null
+from grown g full join node n using (day, level, place)
+where g.hash is distinct from n.hash
+union all
+select 'key of no closed day', k.day::text, k.key_id from closed_key_day k
+where not exists (select from closed_day d where d.day = k.day)

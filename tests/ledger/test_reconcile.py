@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.ledger.book import Book
+from gateway.ledger.closing import Closer
 from gateway.ledger.reconcile import CHECKS, COPIES_CHECK, Reconciler
 from gateway.postgres import Postgres
+from gateway.sql import load_queries
 from tests.ledger.conftest import Mint, Owner, differences
 from tests.ledger.events import INSTANCE, batch, charge, now_ms, request_id, void
 
@@ -45,12 +47,27 @@ FAULTS = [
     ("usage_is_outcomes", "update usage_day set tokens = tokens + 1"),
     ("usage_is_outcomes", "delete from usage_day"),
     ("usage_is_outcomes", "delete from outcome where kind = 'void'"),
+    ("closed_days_recompute", "update outcome set rule = 'other' where seq = 2"),
+    ("closed_days_recompute", "delete from outcome where seq = 3"),
+    ("closed_days_recompute", "update transfer set tokens = 11 where kind = 'undelivered'"),
+    ("closed_days_recompute", "update closed_key_day set digest = sha256('x')"),
+    ("closed_days_are_chained", "update closed_key_day set digest = sha256('x')"),
+    ("closed_days_are_chained", "update closed_key_day set previous = sha256('x')"),
+    ("closed_days_are_chained", "update closed_key_day set day = day - 1"),
+    ("closed_days_are_chained", "update closed_node set hash = sha256('x')"),
+    ("closed_days_are_chained", "delete from closed_node"),
+    ("closed_days_are_chained", "delete from closed_key_day"),
+    ("closed_days_are_chained", "update closed_day set root = sha256('x')"),
+    ("closed_days_are_chained", "update closed_day set previous = sha256('x')"),
 ]
 
 
 @pytest.fixture
-async def key_id(book: Book, mint: Mint) -> int:
-    """A key with a grant (seq 1), charges (2, 3), a void, a refund of the first, and a credit."""
+async def key_id(book: Book, mint: Mint, owner: Owner, postgres: Postgres) -> int:
+    """A key with a grant (seq 1), charges (2, 3), a void, a refund of the first, and a credit.
+
+    All of it was yesterday, which is closed.
+    """
     key = (await mint(1_000)).key_id
     requests = [request_id(number) for number in (1, 2, 4)]
     await book.post_outcomes(
@@ -63,6 +80,15 @@ async def key_id(book: Book, mint: Mint) -> int:
     await book.refund_undelivered([requests[0]])
     await book.credit(key, 5, "paid", "order-1")
     await book.beat_instance(INSTANCE, 5, [3], False, False)
+    await owner.execute("set session_replication_role = replica")
+    for change in (
+        "update outcome set posted_at = posted_at - interval '24 hours'",
+        "update transfer set posted_at = posted_at - interval '24 hours'",
+        "update api_key set created_at = created_at - interval '24 hours'",
+    ):
+        await owner.execute(change)
+    await owner.execute("set session_replication_role = origin")
+    assert await Closer(postgres, load_queries()).close_next() is not None
     return key
 
 

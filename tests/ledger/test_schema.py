@@ -32,7 +32,10 @@ from pg_constraint where connamespace = 'public'::regnamespace
 union all select 'index ' || indexdef from pg_indexes where schemaname = 'public'
 union all select 'view ' || viewname || ' ' || definition from pg_views where schemaname = 'public'
 union all select 'function ' || pg_get_functiondef(oid) || ' ' || coalesce(proacl::text, '')
-from pg_proc where pronamespace = 'public'::regnamespace
+from pg_proc where pronamespace = 'public'::regnamespace and prokind <> 'a'
+union all select 'aggregate ' || a.aggfnoid || ' ' || a.aggtransfn || ' ' || p.proacl::text
+from pg_aggregate a join pg_proc p on p.oid = a.aggfnoid
+where p.pronamespace = 'public'::regnamespace
 union all select 'trigger ' || pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 union all select 'schema ' || nspacl::text from pg_namespace where nspname = 'public'
 union all select 'account ' || account || ' ' || purpose from account
