@@ -1,0 +1,47 @@
+"""Which request of the API is answered by what."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.stripe_standin.errors import Obj
+from tests.stripe_standin.form import Params
+
+# A handler gets the parameters and the ids of the address, in order.
+Handler = Callable[..., Obj]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`{}` in the address stands for an id."""
+
+    method: str
+    path: str
+    handler: Handler
+
+    def match(self, method: str, path: str) -> Sequence[str] | None:
+        """The ids of the address, or None when it is another's."""
+        if method != self.method:
+            return None
+        found = re.fullmatch(re.escape(self.path).replace(r"\{\}", "([^/]+)"), path)
+        return found.groups() if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """All routes."""
+
+    routes: Sequence[Route]
+
+    def find(self, method: str, path: str) -> tuple[Route, Sequence[str]] | None:
+        """The first that fits."""
+        for route in self.routes:
+            ids = route.match(method, path)
+            if ids is not None:
+                return route, ids
+        return None
+
+    def answer(self, method: str, path: str, params: Params) -> Obj | None:
+        """The answer to a request, or None when the address is unknown."""
+        found = self.find(method, path)
+        return found[0].handler(params, *found[1]) if found else None
