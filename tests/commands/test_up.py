@@ -19,7 +19,6 @@ from tests.commands.sluice import Up, start, up
 from tests.embedded.processes import callers, family, left_after
 
 # The bound for a warm start of everything, measured 2.7 s alone on 2 cores.
-WARM_S = 5.0
 
 
 @pytest.fixture
@@ -112,17 +111,6 @@ def test_second_up_goes_on_with_the_same_keys(folder: Path) -> None:
         me[-1] = me[-1].replace(first.door, second.door)
         assert _balance(me) == 10_000_000 - cost
         assert second.stop() == 0
-
-
-def test_warm_start_of_everything_takes_less_than_five_seconds(folder: Path) -> None:
-    took_s = []
-    # The best of three, the first of which is cold: other work on the machine must not decide.
-    for _ in range(3):
-        begun_s = time.monotonic()
-        with up(folder) as running:
-            took_s.append(time.monotonic() - begun_s)
-            assert running.stop() == 0
-    assert min(took_s) < WARM_S, took_s
 
 
 def test_killed_servers_and_children_come_back_under_the_same_key(folder: Path) -> None:

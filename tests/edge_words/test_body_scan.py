@@ -238,9 +238,9 @@ def test_hostile_body_never_holds_the_loop(name: str) -> None:
 def _worst_step_ms(body: bytes) -> float:
     scanning, worst_s, steps = BodyScan(body, WANTED), 0.0, 0
     while True:
-        started = time.perf_counter()
+        started = time.thread_time()
         result = scanning.step()
-        worst_s = max(worst_s, time.perf_counter() - started)
+        worst_s = max(worst_s, time.thread_time() - started)
         steps += 1
         if result is not None:
             assert steps < 1_000

@@ -207,27 +207,3 @@ async def test_an_answer_without_a_key_is_a_void_that_counts(shop: Shop) -> None
     assert (await shop.gate.holds("a:192.0.2.1")) == (0, 0)
     await shop.close()
     assert await shop.proof() == {}
-
-
-async def test_five_thousand_outcomes_are_shipped_per_second(shop: Shop) -> None:
-    """Measured 17,000 to 64,000 alone; the best of three, as other tests share the machine."""
-    keys = [await shop.mint() for _ in range(20)]
-    took_s = [await _ship(shop, keys, 5_000) for _ in range(3)]
-    assert min(took_s) < 1.0
-    await shop.close()
-    assert await shop.proof() == {}
-
-
-async def _ship(shop: Shop, keys: list[int], count: int) -> float:
-    """The seconds from durable to posted and settled."""
-    futures = []
-    for at in range(count):
-        number = shop.meter.numbers.take()
-        outcome = event(number, keys[at % len(keys)], 1, instance=INSTANCE)
-        futures.append(shop.spool.append(outcome.encode(), number, settlement(outcome)))
-        shop.spool.delivered(number)
-    await asyncio.gather(*futures)
-    loop = asyncio.get_running_loop()
-    begun_s = loop.time()
-    await until_posted(shop)
-    return loop.time() - begun_s

