@@ -18,8 +18,6 @@ import pytest
 from tests.commands.sluice import Up, start, up
 from tests.embedded.processes import callers, family, left_after
 
-# The bound for a warm start of everything, measured 2.7 s alone on 2 cores.
-
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
