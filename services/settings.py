@@ -149,7 +149,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         deepsearch=deepsearch_settings.read(source),
     )
     if source.mistakes:
-        raise SettingsError(source.mistakes)
+        # One setting may be of use to several parts; its mistake is told once.
+        raise SettingsError(list(dict.fromkeys(source.mistakes)))
     return settings
 
 
