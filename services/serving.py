@@ -6,28 +6,29 @@ is killed, the kernel kills it too.
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import uvloop
 from aiohttp import web
 
 from services import wire
+from services.accepting import Door, Listen, parse_listen
 from services.parent import die_with_parent
 from services.settings import Settings, SettingsError, from_environment
 from services.signing import Signed, body_matches, verify_head
+from services.turnstile import Turnstile
 
 HEALTH_PATH: Final = "/health"
 # Longer than the gateway keeps an idle connection, so that it never writes into a closed one.
 KEEPALIVE_S: Final = 120.0
 # What is still open after this long is cut off, so that a stop always ends.
 DRAIN_S: Final = 10.0
-BACKLOG: Final = 1024
 EXIT_SETTINGS: Final = 2
 
 SIGNED: Final = web.RequestKey("signed", Signed)
@@ -37,28 +38,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Envelope = Callable[[web.Request, int, str], web.Response]
 
 LOGGER: Final = "sluice.service"
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """Where to listen: a unix socket, or host and port. Port 0 lets the kernel choose."""
-
-    path: str | None
-    host: str = ""
-    port: int = 0
-
-
-def parse_listen(text: str) -> Listen:
-    """`unix:/path` or `host:port`. Raises ValueError with a sentence."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path:
-            raise ValueError("unix: needs a path")
-        return Listen(path)
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{text!r} is neither unix:/path nor host:port")
-    return Listen(None, host.strip("[]"), int(port))
 
 
 def build_app(
@@ -78,11 +57,13 @@ class _Guard:
     def __init__(self, secret: bytes, envelope: Envelope) -> None:
         self._secret = secret
         self._envelope = envelope
+        self._turnstile = Turnstile()
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path == HEALTH_PATH and wire.SIGNATURE not in request.headers:
             return web.json_response({"status": "ok"})
+        await self._turnstile.through()
         signed = verify_head(
             self._secret, request.method, request.raw_path, request.headers, _now_ms()
         )
@@ -130,13 +111,9 @@ def main(name: str, build: Callable[[Settings], web.Application]) -> None:
         runner.run(serve(app, listen))
 
 
-async def serve(app: web.Application, listen: Listen) -> None:
-    """Serves until SIGTERM or SIGINT, then lets open requests end, for at most DRAIN_S."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
+def runner_of(app: web.Application) -> web.AppRunner:
+    """The application as every service runs it."""
+    return web.AppRunner(
         app,
         access_log=None,
         keepalive_timeout=KEEPALIVE_S,
@@ -145,25 +122,32 @@ async def serve(app: web.Application, listen: Listen) -> None:
         shutdown_timeout=DRAIN_S,
         max_line_size=64 * 1024,  # a target may be a long URL, percent-encoded
     )
+
+
+def settle() -> None:
+    """Takes all that will stay out of the collector's full passes, which would hold the loop."""
+    gc.collect()
+    gc.freeze()
+
+
+async def serve(app: web.Application, listen: Listen) -> None:
+    """Serves until SIGTERM or SIGINT, then lets open requests end, for at most DRAIN_S."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = runner_of(app)
     await runner.setup()
+    assert runner.server is not None
+    door = Door(runner.server)
     try:
-        site: web.BaseSite
-        if listen.path is not None:
-            site = web.UnixSite(runner, listen.path, backlog=BACKLOG)
-        else:
-            site = web.TCPSite(runner, listen.host, listen.port, backlog=BACKLOG)
-        await site.start()
-        logging.getLogger(LOGGER).info("listening on %s", _where(runner))
+        await door.open(listen)
+        settle()
+        logging.getLogger(LOGGER).info("listening on %s", ", ".join(door.addresses))
         await stop.wait()
     finally:
+        await door.close()
         await runner.cleanup()
-
-
-def _where(runner: web.AppRunner) -> str:
-    return ", ".join(
-        address if isinstance(address, str) else f"{address[0]}:{address[1]}"
-        for address in runner.addresses
-    )
 
 
 def _now_ms() -> int:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from gateway.commands import ports
 from gateway.errors import ConfigurationFault
 from gateway.settings import PREFIX, Settings
 
@@ -62,21 +63,11 @@ async def _ready(children: list[subprocess.Popen[bytes]], sockets: list[Path]) -
     try:
         async with asyncio.timeout(_READY_S):
             for socket in sockets:
-                while not await _accepts(socket):
+                while not await ports.accepts(socket):
                     _complain_of_dead(children, sockets)
                     await asyncio.sleep(_POLL_S)
     except TimeoutError:
         raise ConfigurationFault(["the search service did not come up"]) from None
-
-
-async def _accepts(socket: Path) -> bool:
-    """Whether somebody listens; the file alone is there a moment earlier."""
-    try:
-        _, writer = await asyncio.open_unix_connection(str(socket))
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 def _complain_of_dead(children: list[subprocess.Popen[bytes]], sockets: list[Path]) -> None:

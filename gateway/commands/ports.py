@@ -1,12 +1,14 @@
-"""Ports of this machine: whether one is free, and which one to take when any will do.
+"""Ports of this machine: whether one is free, which one to take when any will do, who listens.
 
 Refuses the range from which Linux takes outgoing connections' ports: a listener there would
 collide with them now and then.
 """
 
+import asyncio
 import errno
 import random
 import socket
+from pathlib import Path
 
 # Below net.ipv4.ip_local_port_range, which begins at 32768; above what people use by hand.
 _FIRST, _BEYOND = 20_000, 32_000
@@ -38,6 +40,16 @@ def any_free(host: str, *, preferred: int = 0) -> int:
 def reachable(bind: str) -> str:
     """Where on this machine to reach what listens on `bind`: a wildcard is no address to call."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - not listened on
+
+
+async def accepts(path: Path) -> bool:
+    """Whether somebody listens on that unix socket; a file alone says nothing."""
+    try:
+        _, writer = await asyncio.open_unix_connection(str(path))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _sentence(host: str, port: int, error: OSError) -> str:

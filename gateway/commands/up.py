@@ -196,7 +196,10 @@ async def _until(
 
 
 async def _services_listen(plan: _Plan) -> bool:
-    return all(socket.exists() for socket in plan.sockets.values())
+    for socket in plan.sockets.values():
+        if not await ports.accepts(socket):
+            return False
+    return True
 
 
 async def _pause(supervisor: Supervisor) -> None:

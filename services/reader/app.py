@@ -21,7 +21,6 @@ from services.reader.pool import Pool
 from services.reader.reading import Readings
 from services.reader.refusals import Refusal
 from services.reader.shots import PREFIX, Shots
-from services.reader.turnstile import Turnstile
 from services.reader.verdicts import is_failed
 from services.reader.wanted import Wanted
 from services.settings import Settings
@@ -62,7 +61,6 @@ class Reader:
             engines.describer(settings, fetcher),
         )
         self._shots = Shots()
-        self._turnstile = Turnstile()
         self._own_hosts = _own_hosts(settings)
 
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
@@ -81,7 +79,6 @@ class Reader:
         if picture is not None:
             return _picture(picture, wire.void_headers())
         accept = request.headers.get("Accept", "")
-        await self._turnstile.through()
         outcome = await self._read(request, forms.accepted(accept))
         if isinstance(outcome, Refusal):
             return _refuse(outcome)
@@ -110,7 +107,7 @@ class Reader:
         given = _named_target(request, fields)
         if isinstance(given, Refusal):
             return given
-        upload = await asyncio.to_thread(inputs.document, fields)
+        upload = await _document(request, fields)
         if isinstance(upload, Refusal) or (not given and upload is None):
             return upload or _no_target(request)
         named = target.parse(given, self._own_hosts) if given else None
@@ -175,6 +172,13 @@ async def _fields(request: web.Request) -> Fields | Refusal:
     if len(body) < LARGE_BODY_BYTES:
         return inputs.fields(content_type, body)
     return await asyncio.to_thread(inputs.fields, content_type, body)
+
+
+async def _document(request: web.Request, fields: Fields) -> inputs.Upload | Refusal | None:
+    """The document that came along. In a thread only if it is large: threads answer in bunches."""
+    if (request.content_length or LARGE_BODY_BYTES) < LARGE_BODY_BYTES or not fields:
+        return inputs.document(fields)
+    return await asyncio.to_thread(inputs.document, fields)
 
 
 def _named_target(request: web.Request, fields: Fields) -> str | Refusal:

@@ -21,6 +21,7 @@ from services.reader.guard import AddressRefusedError, Guard, Pinned, connector
 from services.reader.inflate import ENCODINGS, Inflate
 from services.reader.refusals import Refusal, no_content, too_large, unreachable
 from services.reader.target import Target, join
+from services.turnstile import Turnstile
 
 HOPS: Final = 10
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -70,6 +71,7 @@ class Fetcher:
         self._guard = guard
         self._tls = tls
         self._user_agent = user_agent
+        self._turnstile = Turnstile()
 
     async def judge(self, target: Target) -> Refusal | None:
         """Why `target` must not be fetched, or None."""
@@ -107,6 +109,7 @@ class Fetcher:
             if isinstance(judged, Refusal):
                 return judged
             way = judged
+        await self._turnstile.through()  # names are resolved in bunches
         try:
             async with (
                 aiohttp.ClientSession(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.serving import Listen, parse_listen
+from services.accepting import Listen, parse_listen
 from services.settings import Origin, Settings, SettingsError, load, parse_origin
 from tests.services.asking import SECRET, Asker
 from tests.services.processes import (
