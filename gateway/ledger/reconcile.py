@@ -27,6 +27,9 @@ CHECKS: Final = (
     "usage_is_outcomes",
     "closed_days_recompute",
     "closed_days_are_chained",
+    "orders_are_transfers",
+    "debts_are_owner_debt",
+    "statuses_have_causes",
 )
 COPIES_CHECK: Final = "redis_copies_are_equal"
 SAMPLE_ROWS: Final = 10

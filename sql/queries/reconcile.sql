@@ -1,5 +1,6 @@
 -- check_frame: how many differences the check between the brackets finds, and the first of them
-select count(*) over () as differences, difference.* from (:check) difference limit $2
+select count(*) over () as differences, difference.* from (:check) difference
+where $1::timestamptz is not null limit $2
 
 -- chain_has_no_gap: every move of a key follows the one before it
 select key_id, seq, before_seq, source from (
@@ -149,3 +150,40 @@ where g.hash is distinct from n.hash
 union all
 select 'key of no closed day', k.day::text, k.key_id from closed_key_day k
 where not exists (select from closed_day d where d.day = k.day)
+
+-- orders_are_transfers: an order gave its tokens once, and has given what its money stands for
+select o.order_id::text, t.order_id as order_found, o.state, o.tokens, o.granted_tokens, t.topups,
+       t.given
+from topup_order o full join (
+    select split_part(ref, '/', 1) as order_id,
+        coalesce(sum(tokens) filter (where kind = 'topup'), 0)::bigint as topups,
+        min(credit_key) filter (where kind = 'topup') as key_id,
+        coalesce(sum(case 'stripe_clearing' when debit_account then tokens
+            when credit_account then -tokens end), 0)::bigint as given
+    from transfer where kind in ('topup', 'refund', 'dispute', 'debt')
+        or 'stripe_clearing' in (debit_account, credit_account)
+    group by 1) t on t.order_id = o.order_id::text
+where o.order_id is null
+    or (o.topped_up, o.topped_up) is distinct from (coalesce(t.topups, 0) = o.tokens,
+        o.state in ('paid', 'partly_refunded', 'refunded', 'disputed', 'dispute_lost'))
+    or o.topped_up and t.key_id is distinct from o.key_id
+    or not o.topped_up and t.order_id is not null
+    or o.granted_tokens <> coalesce(t.given, 0)
+    or o.topped_up and o.paid_minor > 0 and o.granted_tokens <> o.tokens
+        - div(o.tokens::numeric * least(o.refunded_minor + o.disputed_minor, o.paid_minor),
+              o.paid_minor)
+
+-- debts_are_owner_debt: what keys owe is what the books say was lent to them
+select key_id, d.tokens, m.tokens as tokens_found
+from key_debt d full join (
+    select o.key_id, sum(case t.debit_account when 'owner_debt' then t.tokens else -t.tokens end)
+        ::bigint as tokens
+    from transfer t left join topup_order o on o.order_id::text = split_part(t.ref, '/', 1)
+    where 'owner_debt' in (t.debit_account, t.credit_account) group by 1) m using (key_id)
+where coalesce(d.tokens, 0) <> coalesce(m.tokens, 0)
+
+-- statuses_have_causes: a key is suspended while something suspends it, and revoked once it was
+select b.key_id, b.status from key_balance b
+where (b.status = 'revoked') <> exists (select from revocation r where r.key_id = b.key_id)
+    or b.status <> 'revoked' and (b.status = 'suspended') <> exists (
+        select from key_suspension s where s.key_id = b.key_id and s.ended_at is null)

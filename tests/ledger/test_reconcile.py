@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from gateway.ledger.book import Book
@@ -23,12 +24,18 @@ FAULTS = [
     ("chain_has_no_gap", "delete from outcome where seq = 3"),
     ("chain_has_no_gap", "delete from transfer where kind = 'grant'"),
     ("chain_has_no_fork", COPY_OF_THE_SECOND_CHARGE.format("'admission_no', 90")),
-    ("chain_steps_are_right", "update outcome set trial_after = trial_after + 1 where seq = 3"),
+    (
+        "chain_steps_are_right",
+        "update outcome set trial_after = trial_after + 1 where key_id = 1 and seq = 3",
+    ),
     ("chain_steps_are_right", "update transfer set tokens = tokens + 1 where kind = 'grant'"),
     ("head_of_chain_is_projection", "update key_balance set trial = trial + 1"),
     ("head_of_chain_is_projection", "update key_balance set seq = seq + 1"),
     ("head_of_chain_is_projection", "delete from key_balance where key_id = 1"),
-    ("sums_are_projection", "update key_balance set trial = trial - 1, paid = paid + 1"),
+    (
+        "sums_are_projection",
+        "update key_balance set trial = trial - 1, paid = paid + 1 where key_id = 1",
+    ),
     ("sums_are_projection", "delete from transfer where kind = 'credit'"),
     ("debits_are_credits", "update key_balance set paid = paid + 1"),
     ("debits_are_credits", "delete from outcome where seq = 3"),
@@ -40,7 +47,7 @@ FAULTS = [
         "grants_are_unique",
         "insert into transfer overriding system value select (jsonb_populate_record(t,"
         ' \'{"transfer_id": 900, "ref": "again", "credit_seq": 90}\')).*'
-        " from transfer t where kind = 'grant'",
+        " from transfer t where kind = 'grant' and credit_key = 1",
     ),
     ("given_back_was_taken", "update transfer set tokens = 1 where kind = 'undelivered'"),
     ("given_back_was_taken", "delete from outcome where seq = 2"),
@@ -59,14 +66,32 @@ FAULTS = [
     ("closed_days_are_chained", "delete from closed_key_day"),
     ("closed_days_are_chained", "update closed_day set root = sha256('x')"),
     ("closed_days_are_chained", "update closed_day set previous = sha256('x')"),
+    ("orders_are_transfers", "delete from transfer where kind = 'topup'"),
+    ("orders_are_transfers", "delete from topup_order"),
+    ("orders_are_transfers", "update topup_order set granted_tokens = 1"),
+    ("orders_are_transfers", "update topup_order set disputed_minor = 250"),
+    ("orders_are_transfers", "update topup_order set state = 'awaiting'"),
+    ("orders_are_transfers", "update topup_order set key_id = 1"),
+    ("orders_are_transfers", "update transfer set tokens = tokens - 1 where kind = 'dispute'"),
+    ("debts_are_owner_debt", "update key_debt set tokens = tokens - 1"),
+    ("debts_are_owner_debt", "delete from key_debt"),
+    ("debts_are_owner_debt", "delete from transfer where debit_account = 'owner_debt'"),
+    ("statuses_have_causes", "update key_balance set status = 'active'"),
+    ("statuses_have_causes", "update key_suspension set ended_at = now()"),
+    ("statuses_have_causes", "insert into revocation (key_id) values (1)"),
 ]
+
+ORDER = "00000000-0000-7000-8000-00000000000a"
+PAID = {"state": "paid", "paid_minor": 500, "bad_disputes": [], "won_disputes": []}
+DISPUTED = {**PAID, "state": "disputed", "disputed_minor": 500, "bad_disputes": ["dp_1"]}
 
 
 @pytest.fixture
 async def key_id(book: Book, mint: Mint, owner: Owner, postgres: Postgres) -> int:
     """A key with a grant (seq 1), charges (2, 3), a void, a refund of the first, and a credit.
 
-    All of it was yesterday, which is closed.
+    Another key bought 1,000 tokens, spent 600 of them, and disputes the payment. All of it was
+    yesterday, which is closed.
     """
     key = (await mint(1_000)).key_id
     requests = [request_id(number) for number in (1, 2, 4)]
@@ -80,6 +105,7 @@ async def key_id(book: Book, mint: Mint, owner: Owner, postgres: Postgres) -> in
     await book.refund_undelivered([requests[0]])
     await book.credit(key, 5, "paid", "order-1")
     await book.beat_instance(INSTANCE, 5, [3], False, False)
+    await _buy_spend_and_dispute(book, postgres, (await mint(10)).key_id)
     await owner.execute("set session_replication_role = replica")
     for change in (
         "update outcome set posted_at = posted_at - interval '24 hours'",
@@ -90,6 +116,18 @@ async def key_id(book: Book, mint: Mint, owner: Owner, postgres: Postgres) -> in
     await owner.execute("set session_replication_role = origin")
     assert await Closer(postgres, load_queries()).close_next() is not None
     return key
+
+
+async def _buy_spend_and_dispute(book: Book, postgres: Postgres, key_id: int) -> None:
+    sql = (
+        "select begin_order($1::text::uuid, $2, 'k', 'd', 'p', 1000, 'usd', 500, false, '{}', 9, 9)"
+    )
+    assert await postgres.value(sql, ORDER, key_id) == "NEW"
+    settle = "select (settle_order($1::text::uuid, $2, $3::text::jsonb)).refusal"
+    assert await postgres.value(settle, ORDER, 0, orjson.dumps(PAID).decode()) is None
+    spent = charge(request_id(7), key_id, 610, 900)
+    await book.post_outcomes(batch(spent))
+    assert await postgres.value(settle, ORDER, 1, orjson.dumps(DISPUTED).decode()) is None
 
 
 async def test_sound_books_have_no_difference(reconciler: Reconciler, key_id: int) -> None:
