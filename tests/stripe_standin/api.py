@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from tests.stripe_standin import known
 from tests.stripe_standin.api_book import Book
 from tests.stripe_standin.api_checkout import Sessions
 from tests.stripe_standin.api_goods import Goods
@@ -134,10 +135,13 @@ class Api:
         self._world.request_id, self._world.idempotency_key = request_id, key
         try:
             params = Params(tree)
-            thing = self._router.answer(request.method, request.path, params)
-            if thing is None:
+            found = self._router.find(request.method, request.path)
+            if found is None:
                 told = f"Unrecognized request URL ({request.method}: {request.path}). "
                 raise ApiError(404, told + "If you are trying to list objects, remove the slash.")
+            route, ids = found
+            known.check(request.method, route.path, tree)
+            thing = route.handler(params, *ids)
             if thing["object"] == "list":
                 return thing
             return self._world.show(thing, params.texts("expand"))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.stripe_standin.errors import Obj
-from tests.stripe_standin.form import Params
 
 # A handler gets the parameters and the ids of the address, in order.
 Handler = Callable[..., Obj]
@@ -40,8 +39,3 @@ class Router:
             if ids is not None:
                 return route, ids
         return None
-
-    def answer(self, method: str, path: str, params: Params) -> Obj | None:
-        """The answer to a request, or None when the address is unknown."""
-        found = self.find(method, path)
-        return found[0].handler(params, *found[1]) if found else None
