@@ -80,7 +80,7 @@ class Admitter:
         limit_tokens = decision.limit_tokens
         if limit_tokens is None:
             passage.held_tpm = None
-        elif limit_tokens < measured.hold_tokens:
+        elif limit_tokens < measured.tpm_tokens:
             # The window took no more than its limit.
             passage.held_tpm = limit_tokens
         return Admitted(passage, measured, lines_of(product.family, decision))
@@ -102,7 +102,7 @@ class Admitter:
         """Ask again with all that is left, for a body that may end before it."""
         if measured.most_bytes <= len(measured.prefix):
             return refused
-        passage.held_tokens = passage.held_tpm = measured.hold_tokens
+        passage.held_tokens, passage.held_tpm = measured.hold_tokens, measured.tpm_tokens
         return await self._decide(self._ask(subject, measured, passage), passage)
 
     async def _decide(self, ask: Ask, passage: Passage) -> Decision:
@@ -143,7 +143,7 @@ class Admitter:
             subject.key_id,
             self._meter.numbers.take(),
             measured.hold_tokens if subject.key_id is not None else 0,
-            measured.hold_tokens,
+            measured.tpm_tokens,
             now_ms,
             started_s,
             now_ms + measured.product.deadline_ms + _GRACE_MS,
@@ -160,7 +160,7 @@ class Admitter:
             passage.request_id,
             limits,
             product.premium,
-            measured.hold_tokens,
+            measured.tpm_tokens,
             passage.held_tokens,
             passage.deadline_ms,
             self._meter.instance,

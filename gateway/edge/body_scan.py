@@ -59,7 +59,7 @@ Value = int | float | str | bool | Large | None
 class Scanned:
     """The wanted fields that stand at the top level; of a repeated one the last."""
 
-    fields: Mapping[str, Value]
+    fields: Mapping[str, object]
 
     def has(self, name: str) -> bool:
         """Whether the field is there with something else than null."""

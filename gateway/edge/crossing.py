@@ -18,6 +18,8 @@ from gateway.products.counting import Price, Reported, price
 from gateway.units import KIB, MIB
 
 LEFT_STATUS: Final = 499
+# The rule of a charge that its client's X-Max-Charge has made smaller.
+CAPPED: Final = "capped"
 # Counting takes some 35 ms per MiB. What a request may stop the event loop for, and what the
 # ending of one whose client has left, which cannot wait.
 _COUNTED_AT_ONCE_BYTES: Final = 64 * KIB
@@ -79,14 +81,18 @@ class Crossing:
         if rule == VOID or (reading.is_error and not reading.is_broken):
             return Verdict(Outcome.CLIENT_LEFT_MIDWAY, LEFT_STATUS, tokens, 0, "failed")
         cost = self._price(tokens, rule)
-        name = "produced" if cost.tokens else cost.rule
+        name = "produced" if cost.tokens and cost.rule != CAPPED else cost.rule
         return Verdict(Outcome.CLIENT_LEFT_MIDWAY, LEFT_STATUS, tokens, cost.tokens, name)
 
     def _price(self, tokens: int | None, rule: str | None) -> Price:
         if self.passage.key_id is None:
             return Price(0, "no_key")
         own = self._own_count() if tokens is None else None
-        return price(self.measured.product, Reported(tokens, rule), own)
+        cost, cap = (
+            price(self.measured.product, Reported(tokens, rule), own),
+            self.measured.max_charge,
+        )
+        return cost if cap is None or cost.tokens <= cap else Price(cap, CAPPED)
 
     def _own_count(self) -> int | None:
         """Of a long input only what was counted beside the loop: nobody's leaving may stop it."""

@@ -17,6 +17,7 @@ STREAMED: Final = "streamed"
 MAX_SIGNED_BYTES: Final = 1024 * 1024
 
 _USUAL_CONNECTION: Final = (b"keep-alive", b"close")
+_BUDGET: Final = b"x-token-budget"
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
@@ -55,6 +56,17 @@ def allowed_lines(product: Product, raw_headers: RawHeaders) -> bytes:
         if value and (lower in names or lower.startswith(prefixes)):
             lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join(lines)
+
+
+def budgeted_lines(product: Product, raw_headers: RawHeaders, budget_tokens: int) -> bytes:
+    """The same, with a budget that the service must keep to: the client's own if that is less."""
+    others = []
+    for name, value in raw_headers:
+        if name.lower() != _BUDGET:
+            others.append((name, value))
+        elif value.isdigit() and len(value) <= 15 and int(value):
+            budget_tokens = min(budget_tokens, int(value))
+    return allowed_lines(product, tuple(others)) + b"%b: %d\r\n" % (_BUDGET, budget_tokens)
 
 
 def _without_declared(product: Product, raw_headers: RawHeaders) -> bytes:

@@ -11,7 +11,7 @@ from gateway.edge.admitting import Admitted
 from gateway.edge.answer import Answer
 from gateway.edge.connection import Connection
 from gateway.edge.exchange import Exchange
-from gateway.edge.forward import Signer, allowed_lines, request_head
+from gateway.edge.forward import Signer, allowed_lines, budgeted_lines, request_head
 from gateway.edge.upload import Upload
 from gateway.edge.upstream import Upstream, Upstreams
 from gateway.errors import StaleConnection
@@ -71,11 +71,17 @@ class Forwarder:
             passage.subject,
         )
         length = exchange.content_length if measured.body is None else len(measured.body)
+        product, budget = measured.product, measured.budget_tokens
+        fields = (
+            allowed_lines(product, exchange.raw_headers)
+            if budget is None
+            else budgeted_lines(product, exchange.raw_headers, budget)
+        )
         return request_head(
             exchange.method,
             path,
             upstream.host_header,
-            allowed_lines(measured.product, exchange.raw_headers),
+            fields,
             signature,
             length,
             has_body=exchange.has_body,

@@ -7,11 +7,19 @@ kept before the most that such a body may have is held for it.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from gateway.edge import refusals
 from gateway.edge.body_scan import NOTHING_SCANNED, BodyScan, Scanned
+from gateway.edge.capping import (
+    MAX_CHARGE,
+    max_charge,
+    needs_whole_body,
+    surely_above,
+    takes_budget,
+)
 from gateway.edge.exchange import Exchange
 from gateway.edge.forward import MAX_SIGNED_BYTES
 from gateway.edge.hosts import Route
@@ -19,8 +27,9 @@ from gateway.edge.room import FREE_BYTES, BodyRoom
 from gateway.errors import Problem
 from gateway.products.counting import own_count
 from gateway.products.estimator import HoldEstimator
-from gateway.products.holds import hold_tokens, wanted_fields
-from gateway.products.product import Holding, Product
+from gateway.products.holds import Bound, bound_of, wanted_fields
+from gateway.products.product import Counting, Holding, Product
+from gateway.products.searches import form_fields, multipart_fields
 from gateway.tokenizer import Tokenizer
 from gateway.units import MIB
 
@@ -35,28 +44,37 @@ class Measured:
     """A request whose product and hold are known.
 
     `body` None: it is streamed, beginning with `prefix`, and cut at `most_bytes`. `hold_tokens` is
-    an upper bound; `is_open`: it is one only because the body ends somewhere.
+    what is held, `tpm_tokens` an upper bound; `is_open`: they are only because the body ends
+    somewhere. `max_charge`: the client pays no more than this.
     """
 
     product: Product
     upstream_path: str
     body: bytes | None
     prefix: bytes
+    bound: Bound
     hold_tokens: int
-    body_bytes: int
+    tpm_tokens: int
     tokenizer: Tokenizer
     learned: HoldEstimator
     most_bytes: int
     is_open: bool = False
+    max_charge: int | None = None
+
+    @property
+    def budget_tokens(self) -> int | None:
+        """What the service is told to keep to; None: it would not listen, or need not."""
+        return self.max_charge if takes_budget(self.product) else None
 
     def within(self, tokens: int) -> Self:
         """The same request with no more held than there is: its body may be no longer."""
-        return replace(self, hold_tokens=tokens, most_bytes=min(tokens, self.most_bytes))
+        most_bytes = min(tokens, self.most_bytes)
+        return replace(self, hold_tokens=tokens, tpm_tokens=tokens, most_bytes=most_bytes)
 
     def observe(self, tokens: int) -> None:
         """Learn what such a request cost, where holds are learned."""
-        if self.product.holding is Holding.LEARNED:
-            self.learned.observe(self.product.name, self.body_bytes, tokens)
+        if self.bound.class_bytes is not None:
+            self.learned.observe(self.product.name, self.bound.class_bytes, tokens)
 
     def own_count(self) -> int | None:
         """The gateway's own count, for a service that reported none; None where it cannot."""
@@ -76,23 +94,42 @@ class Measurer:
         self._body_deadline_ms = body_deadline_ms
         self.room = room
 
-    async def measure(self, exchange: Exchange, route: Route) -> Measured | Problem:
+    async def measure(self, exchange: Exchange, route: Route, *, keyed: bool) -> Measured | Problem:
         """The measured request, or why it cannot be one; reads at most what it must."""
-        candidates = route.candidates
-        if exchange.headers.get("Content-Encoding", "").lower() not in _IDENTITY:
+        candidates, headers = route.candidates, exchange.headers
+        if headers.get("Content-Encoding", "").lower() not in _IDENTITY:
             return refusals.compressed_body()
-        most = max(product.max_request_bytes for product in candidates)
-        wanted = _wanted(candidates)
+        cap = max_charge(headers) if MAX_CHARGE in headers else None
+        if isinstance(cap, Problem):
+            return cap
         body: bytes | None = b""
         prefix = b""
         if exchange.has_body:
-            read = await self._read(exchange, most, wanted, candidates[0])
+            most = max(product.max_request_bytes for product in candidates)
+            whole = bool(_wanted(candidates))
+            whole = whole or (cap is not None and needs_whole_body(candidates[0]))
+            read = await self._read(exchange, most, whole, candidates[0])
             if isinstance(read, Problem):
                 return read
             body, prefix = read
-        scanned = NOTHING_SCANNED
+        length = exchange.content_length
+        # Without a key nothing is charged, so that no cap can be too low.
+        return await self.weigh(route, headers, body, prefix, length, cap if keyed else None)
+
+    async def weigh(
+        self,
+        route: Route,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        prefix: bytes = b"",
+        length: int | None = None,
+        cap: int | None = None,
+    ) -> Measured | Problem:
+        """A request whose body is known as far as it must be; `length` is what was announced."""
+        candidates = route.candidates
+        wanted, scanned = _wanted(candidates), NOTHING_SCANNED
         if wanted and body:
-            found = await _scanned(body, wanted)
+            found = await _scanned(body, wanted, headers.get("Content-Type", ""), candidates[0])
             if isinstance(found, Problem):
                 return found
             scanned = found
@@ -101,55 +138,52 @@ class Measurer:
             return refusals.classify_undecided()
         if body and len(body) > product.max_request_bytes:
             return refusals.body_too_large(product.max_request_bytes)
-        return self._held(exchange, route, product, body, prefix, scanned)
-
-    def _held(
-        self,
-        exchange: Exchange,
-        route: Route,
-        product: Product,
-        body: bytes | None,
-        prefix: bytes,
-        scanned: Scanned,
-    ) -> Measured | Problem:
         is_open = False
         if body is not None:
             size = len(body)
-        elif exchange.content_length is not None:
-            size = exchange.content_length
+        elif length is not None:
+            size = length
         else:
             is_open = product.holding is Holding.BODY
             size = product.max_request_bytes if is_open else len(prefix)
-        path, most_bytes = route.upstream_path, product.max_request_bytes
-        held = hold_tokens(product, size, scanned.fields, exchange.headers, path, self._learned)
-        if isinstance(held, Problem):
-            return held
+        path = route.upstream_path
+        bound = bound_of(product, size, scanned.fields, headers, path, self._learned)
+        if isinstance(bound, Problem):
+            return bound
+        held = bound.hold_tokens
+        if cap is not None:
+            above = await surely_above(product, bound, body, cap, self._tokenizer)
+            if above is not None:
+                return above
+            held = min(held, cap)
         return Measured(
             product,
             path,
             body,
             prefix,
+            bound,
             held,
-            size,
+            bound.hold_tokens,
             self._tokenizer,
             self._learned,
-            most_bytes,
+            product.max_request_bytes,
             is_open,
+            cap,
         )
 
     async def _read(
-        self, exchange: Exchange, most: int, wanted: frozenset[str], product: Product
+        self, exchange: Exchange, most: int, whole: bool, product: Product
     ) -> tuple[bytes | None, bytes] | Problem:
         """The body, or None and what was read of one that is to be streamed."""
         length = exchange.content_length
         if length is None:
             keep = MAX_GATHERED_BYTES if product.holding is Holding.BODY else MAX_SIGNED_BYTES
-            keep = most if wanted else min(keep, most)
+            keep = most if whole else min(keep, most)
             return await self._gather(exchange, keep, most)
         if length > most:
             exchange.keep_alive = False
             return refusals.body_too_large(most)
-        if length > MAX_SIGNED_BYTES and not wanted:
+        if length > MAX_SIGNED_BYTES and not whole:
             return None, b""
         if length > FREE_BYTES:
             return await self._gather(exchange, length, most)
@@ -185,7 +219,18 @@ def _decided(candidates: tuple[Product, ...], scanned: Scanned) -> Product | Non
     return None
 
 
-async def _scanned(body: bytes, wanted: frozenset[str]) -> Scanned | Problem:
+async def _scanned(
+    body: bytes, wanted: frozenset[str], content_type: str, product: Product
+) -> Scanned | Problem:
+    """The wanted fields of a JSON body; those of a form where the product takes forms."""
+    if product.counting is Counting.SEARCH:
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind == "application/x-www-form-urlencoded":
+            return Scanned(form_fields(body))
+        if kind == "multipart/form-data":
+            return Scanned(multipart_fields(body))
+        if not body.strip():
+            return NOTHING_SCANNED
     scan = BodyScan(body, wanted)
     while True:
         found = scan.step()

@@ -169,7 +169,8 @@ class Pipeline:
         subject = await parts.identifier.subject(exchange, route.family, needs_key=route.needs_key)
         if isinstance(subject, Problem):
             return Refused(subject)
-        measured = await parts.measurer.measure(exchange, route)
+        keyed = subject.key_id is not None
+        measured = await parts.measurer.measure(exchange, route, keyed=keyed)
         if isinstance(measured, Problem):
             return Refused(measured)
         product = measured.product

@@ -33,6 +33,14 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """Our own count of an input; not `is_whole`: images and the like in it were not counted."""
+
+    tokens: int
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """Tokens to charge, and the rule by which: one word for the ledger and the client."""
 
@@ -72,6 +80,12 @@ def own_count(product: Product, body: bytes, count: Callable[[str], int]) -> int
     `count` counts one text. Images and other bytes count nothing: their price is the service's.
     Labels count once per request, and only for zero-shot.
     """
+    found = input_of(product, body, count)
+    return None if found is None else found.tokens
+
+
+def input_of(product: Product, body: bytes, count: Callable[[str], int]) -> Input | None:
+    """The same, and whether all of the input was counted."""
     if product.counting not in _INPUT_COUNTS:
         return None
     try:
@@ -84,16 +98,24 @@ def own_count(product: Product, body: bytes, count: Callable[[str], int]) -> int
     if product.counting is Counting.INPUT_TIMES_ITERATIONS:
         iterations = document.get("num_iters")
         tokens *= iterations if type(iterations) is int else DEFAULT_ITERATIONS
-    return max(0, tokens)
+    return Input(max(0, tokens), not any(_is_other(each) for each in _items(document)))
+
+
+def _is_other(item: Any) -> bool:
+    return isinstance(item, dict) and not isinstance(item.get("text"), str)
+
+
+def _items(document: dict[str, Any]) -> Iterator[Any]:
+    for field in _TEXT_FIELDS:
+        value = document.get(field)
+        yield from value if isinstance(value, list) else (value,)
 
 
 def _texts(document: dict[str, Any], with_labels: bool) -> Iterator[str]:
-    for field in _TEXT_FIELDS:
-        value = document.get(field)
-        for each in value if isinstance(value, list) else [value]:
-            text = each.get("text") if isinstance(each, dict) else each
-            if isinstance(text, str):
-                yield text
+    for each in _items(document):
+        text = each.get("text") if isinstance(each, dict) else each
+        if isinstance(text, str):
+            yield text
     if with_labels:
         labels = document.get("labels")
         groups = labels.values() if isinstance(labels, dict) else [labels]

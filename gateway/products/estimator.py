@@ -15,6 +15,8 @@ FLOOR_TOKENS: Final = 1_000
 _QUANTILE_PERCENT: Final = 99
 _MEMORY: Final = 2_000
 _NEEDED: Final = 50
+# To say what is usual, fewer do.
+_KNOWN: Final = 5
 _SIZE_CLASSES: Final = 16
 _MAX_PRODUCTS: Final = 64
 # Upper edges: 64 tokens, then a quarter more each time, beyond 10 million.
@@ -45,11 +47,18 @@ class HoldEstimator:
             self._totals[key] = sum(histogram)
         # The estimate moves slowly, so it need not be found anew for each answer.
         if self._totals[key] >= _NEEDED and self._totals[key] % 16 == 0:
-            self._estimates[key] = max(FLOOR_TOKENS, _quantile(histogram, self._totals[key]))
+            found = _quantile(histogram, self._totals[key], _QUANTILE_PERCENT)
+            self._estimates[key] = max(FLOOR_TOKENS, found)
 
     def estimate(self, product: str, body_bytes: int) -> int:
         """Tokens that 99 of 100 requests of this size stay below, at least the floor."""
         return self._estimates.get((product, _size_class(body_bytes)), UNLEARNED_TOKENS)
+
+    def middle(self, product: str, body_bytes: int) -> int | None:
+        """Tokens that half of the requests of this size stay below; None until some are known."""
+        key = (product, _size_class(body_bytes))
+        total = self._totals.get(key, 0)
+        return None if total < _KNOWN else _quantile(self._histograms[key], total, 50)
 
 
 def _size_class(body_bytes: int) -> int:
@@ -63,9 +72,9 @@ def _bucket(tokens: int) -> int:
     return min(bisect_left(_EDGES, tokens), len(_EDGES) - 1)
 
 
-def _quantile(histogram: list[int], total: int) -> int:
+def _quantile(histogram: list[int], total: int, percent: int) -> int:
     """The upper edge of the bucket in which the quantile lies."""
-    wanted = -(-total * _QUANTILE_PERCENT // 100)
+    wanted = -(-total * percent // 100)
     seen = 0
     for count, edge in zip(histogram, _EDGES, strict=True):
         seen += count

@@ -1,8 +1,11 @@
 """A hold bounds what a request may cost, or is what such requests cost lately."""
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from gateway.errors import Problem
 from gateway.products.builtin import load_catalogue
@@ -10,7 +13,8 @@ from gateway.products.estimator import FLOOR_TOKENS, UNLEARNED_TOKENS, HoldEstim
 from gateway.products.holds import (
     MAX_HOLD_TOKENS,
     MAX_ITERATIONS,
-    hold_tokens,
+    Bound,
+    bound_of,
     wanted_fields,
 )
 from gateway.tokenizer import Tokenizer
@@ -27,8 +31,21 @@ def hold(
     path: str = "/",
     learned: HoldEstimator | None = None,
 ) -> int | Problem:
+    found = bound(name, body_bytes, fields, headers, path, learned)
+    return found.hold_tokens if isinstance(found, Bound) else found
+
+
+def bound(
+    name: str,
+    body_bytes: int = 0,
+    fields: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+    path: str = "/",
+    learned: HoldEstimator | None = None,
+) -> Bound | Problem:
     learned = HoldEstimator() if learned is None else learned
-    return hold_tokens(PRODUCTS[name], body_bytes, fields or {}, headers or {}, path, learned)
+    lower = CIMultiDict(headers or {})
+    return bound_of(PRODUCTS[name], body_bytes, fields or {}, lower, path, learned)
 
 
 @given(text=st.text(max_size=200))
@@ -116,22 +133,48 @@ def test_reader_holds_the_clients_budget_else_what_was_learned(
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, 50_000),
+        ({}, 500_000),
         ({"budget_tokens": 1000}, 1000),
         ({"max_completion_tokens": 2000}, 2000),
         ({"budget_tokens": 1000, "max_completion_tokens": 5}, 1000),
-        ({"budget_tokens": 0}, 50_000),
-        ({"budget_tokens": -1}, 50_000),
-        ({"budget_tokens": True}, 50_000),
-        ({"budget_tokens": "1000"}, 50_000),
+        ({"budget_tokens": 0}, 500_000),
+        ({"budget_tokens": -1}, 500_000),
+        ({"budget_tokens": True}, 500_000),
+        ({"budget_tokens": "1000"}, 500_000),
         ({"budget_tokens": None, "max_completion_tokens": 9}, 9),
         ({"budget_tokens": 10**30}, MAX_HOLD_TOKENS),
+        ({"reasoning_effort": "low"}, 100_000),
+        ({"reasoning_effort": "medium"}, 500_000),
+        ({"reasoning_effort": "high"}, 1_000_000),
+        ({"reasoning_effort": "none"}, 500_000),
+        ({"reasoning_effort": 3}, 500_000),
+        ({"reasoning_effort": "low", "stream": False}, 100_000),
+        ({"reasoning_effort": "low", "stream": "true"}, 100_000),
     ],
 )
-def test_deepsearch_holds_the_budget_else_one_block(
+def test_a_whole_deepsearch_holds_its_whole_budget(
     fields: dict[str, object], expected: int
 ) -> None:
-    assert hold("deepsearch", 10_000, fields) == expected
+    found = bound("deepsearch", 10_000, fields)
+    assert isinstance(found, Bound)
+    assert (found.hold_tokens, found.in_blocks) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected", "in_blocks"),
+    [
+        ({}, 50_000, True),
+        ({"reasoning_effort": "high"}, 50_000, True),
+        ({"budget_tokens": 200_000}, 200_000, False),
+        ({"max_completion_tokens": 1_000}, 1_000, False),
+    ],
+)
+def test_a_streamed_deepsearch_holds_its_budget_else_one_block(
+    fields: dict[str, object], expected: int, in_blocks: bool
+) -> None:
+    found = bound("deepsearch", 10_000, {"stream": True, **fields})
+    assert isinstance(found, Bound)
+    assert (found.hold_tokens, found.in_blocks) == (expected, in_blocks)
 
 
 @given(body_bytes=st.integers(0, 2**30))
@@ -139,9 +182,9 @@ def test_segment_holds_nothing(body_bytes: int) -> None:
     assert hold("segment", body_bytes) == 0
 
 
-def test_only_train_and_deepsearch_need_a_look_into_the_body() -> None:
+def test_only_train_deepsearch_and_search_need_a_look_into_the_body() -> None:
     wanting = {name for name, product in PRODUCTS.items() if wanted_fields(product)}
-    assert wanting == {"train", "deepsearch"}
+    assert wanting == {"train", "deepsearch", "search"}
 
 
 def test_estimate_covers_ninety_nine_of_a_hundred_and_not_much_more() -> None:

@@ -48,6 +48,27 @@ def invalid_query(name: str, why: str) -> Problem:
     return Problem("INPUT_INVALID", 422, why, fields={"in": "query", "field": name})
 
 
+def invalid_max_charge(most: int) -> Problem:
+    """An X-Max-Charge that is no number of tokens."""
+    return Problem(
+        "INPUT_INVALID",
+        400,
+        f"X-Max-Charge must be a whole number of tokens from 0 to {most}",
+        fields={"in": "header", "field": "x-max-charge"},
+    )
+
+
+def max_charge_too_low(product: str, needed_tokens: int, max_charge: int) -> Problem:
+    """The client's cap rules out what this request surely costs."""
+    return Problem(
+        "MAX_CHARGE_TOO_LOW",
+        400,
+        f"This request to {product} costs {needed_tokens:,} tokens or more, and X-Max-Charge "
+        f"allows {max_charge:,}; nothing was done",
+        fields={"needed_tokens": needed_tokens, "max_charge": max_charge},
+    )
+
+
 def compressed_body() -> Problem:
     """Tokens are bounded by bytes, and a compressed byte may hold a thousand."""
     return Problem(
