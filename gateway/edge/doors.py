@@ -39,6 +39,7 @@ KEYS: Final = (
     Door("GET", "/v1/keys/me/usage", Kind.CONTROL, "keys.usage", needs_key=True),
     Door("POST", "/v1/keys/me/transfer", Kind.CONTROL, "keys.transfer", needs_key=True),
     Door("GET", "/v1/requests/{}", Kind.CONTROL, "requests.show", needs_key=True),
+    Door("GET", "/v1/requests/{}/trace", Kind.FORWARD, "trace", "deepsearch", needs_key=True),
     Door("GET", "/v1/billing/packs", Kind.CONTROL, "billing.packs"),
     Door("POST", "/v1/billing/checkout", Kind.CONTROL, "billing.checkout", needs_key=True),
     Door("GET", "/v1/billing/orders", Kind.CONTROL, "billing.orders", needs_key=True),
