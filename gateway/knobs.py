@@ -24,6 +24,7 @@ from gateway.knob_readers import (
     service_url,
     word,
 )
+from gateway.knobs_of_billing import BILLING
 from gateway.knobs_of_services import HANDED_ON
 
 PREFIX: Final = "SLUICE_"
@@ -66,7 +67,16 @@ class Knob:
 
 def knobs() -> tuple[Knob, ...]:
     """Every setting, in the order of `sluice doctor --settings`."""
-    return (*_doors(), *_stores(), *_keys(), *_times(), *_addresses(), *_handed_on(), _config())
+    return (
+        *_doors(),
+        *_stores(),
+        *_keys(),
+        *_times(),
+        *_addresses(),
+        *_handed_on(),
+        *_billing(),
+        _config(),
+    )
 
 
 def _doors() -> tuple[Knob, ...]:
@@ -229,7 +239,7 @@ def _addresses() -> tuple[Knob, ...]:
             service_url,
             None,
             f"http:, https: or unix: address where {name} is served",
-            "none" if name == "deepsearch" else "started by `up`",
+            "started by `up`",
         )
         for name in SERVICES
     )
@@ -237,6 +247,10 @@ def _addresses() -> tuple[Knob, ...]:
 
 def _handed_on() -> tuple[Knob, ...]:
     return tuple(Knob(name, None, word, None, text, shown) for name, shown, text in HANDED_ON)
+
+
+def _billing() -> tuple[Knob, ...]:
+    return tuple(Knob(*words) for words in BILLING)
 
 
 def _config() -> Knob:

@@ -18,13 +18,15 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
     "segmenter": ("segmenter",),
     "search": ("search",),
     "api": ("embeddings", "rerank", "classifier"),
+    "deepsearch": ("deepsearch",),
 }
 # Beyond the time that a worker takes to drain: its spool flushed, its connections closed.
 _MARGIN_S = 5.0
 # What gateway.postgres opens at most per process; a test compares.
 _POOL = 4
-# The worker's pool, the operations listener's, the classifier's; a migration, a person with psql.
-_OTHER_POOLS = 3
+# The worker's pool, the operations listener's, the classifier's, deepsearch's; a migration, a
+# person with psql.
+_OTHER_POOLS = 4
 _ROOM = 10
 
 

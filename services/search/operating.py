@@ -39,7 +39,7 @@ class Operating:
         self._reader = reader
 
     async def handle(self, request: web.Request) -> web.Response:
-        """POST /documents, POST /remove, GET /stats."""
+        """POST /documents, POST /remove, POST /stored, GET /stats."""
         outcome = await self._done(request)
         if isinstance(outcome, Refusal):
             return refused(outcome)
@@ -51,13 +51,26 @@ class Operating:
         route = (request.method, request.path)
         if route == ("GET", "/stats"):
             return await self._stats()
-        if route not in (("POST", "/documents"), ("POST", "/remove")):
+        if route not in (("POST", "/documents"), ("POST", "/remove"), ("POST", "/stored")):
             return by_status(404, f"{request.method} {request.path} is no route of the index")
         body = await request.read()
         fields = await asyncio.to_thread(inputs.fields, wire.JSON_TYPE, body)
         if isinstance(fields, Refusal):
             return fields
+        if request.path == "/stored":
+            return await self._stored(fields)
         return await (self._add(fields) if request.path == "/documents" else self._remove(fields))
+
+    async def _stored(self, fields: Mapping[str, Any]) -> Mapping[str, Any] | Refusal:
+        """The index's own copy of one document, for a service whose reader cannot fetch it."""
+        url = fields.get("url")
+        if not isinstance(url, str):
+            return bad_option("url", "url must be a string")
+        found = await self._library.stored(url)
+        if found is None:
+            return by_status(404, "The index has no document of this URL")
+        names = ("url", "title", "content", "date")
+        return {name: getattr(found, name) for name in names}
 
     async def _stats(self) -> Mapping[str, Any]:
         found = await self._library.stats()

@@ -17,6 +17,8 @@ MAY_CATCH_ALL = {
     "services/serving.py",
     # A page that breaks an extractor fails alone: the last resort of its own process.
     "services/reader/worker.py",
+    # A stream that has begun must end properly, whatever a research does.
+    "services/deepsearch/session.py",
 }
 ENVIRONMENT = {"gateway/settings.py", "services/settings.py"}
 TEXTS = {".py", ".lua", ".sql", ".toml", ".md", ".sh", ".yml", ".yaml", ".json", ".lock", ""}

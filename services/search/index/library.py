@@ -105,6 +105,12 @@ class Library:
         """What there is."""
         return await self._write(self._stats)
 
+    async def stored(self, url: str) -> Document | None:
+        """The document of this URL, if there is one."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._searching, self._documents.get, [url])
+        return found.get(url)
+
     async def tokens_of(self, text: str) -> int:
         """Counted as the reader counts content."""
         loop = asyncio.get_running_loop()
