@@ -137,7 +137,18 @@ def _front_door(
     )
     catalogue, shelf = base.catalogue, base.shelf
     desk = Desk(
-        DeskParts(settings, catalogue, book, shelf, gate, keys, identifier, readiness, telemetry)
+        DeskParts(
+            settings,
+            catalogue,
+            book,
+            shelf,
+            gate,
+            keys,
+            identifier,
+            readiness,
+            telemetry,
+            base.reserves,
+        )
     )
     parts = Parts(
         Router(base.catalogue, settings.domain),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gateway.admission.copies import Copies
 from gateway.admission.gate import Gate
+from gateway.admission.reserves import Reserves
 from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
 from gateway.control.readiness import Readiness, spools_of_machine, stores
@@ -48,6 +49,7 @@ class Ground:
     reconciler: Reconciler
     link: RedisLink
     gate: Gate
+    reserves: Reserves
     publisher: Publisher
     vitals: Vitals
 
@@ -80,6 +82,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
         alone = telemetry.degraded.labels("local_limits")
         gate = Gate(link, shares=settings.workers, on_degraded=lambda _: alone.inc())
+        reserves = Reserves(link)
         stack.push_async_callback(link.close)
         try:
             await link.open()
@@ -98,6 +101,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             Reconciler(proving, queries),
             link,
             gate,
+            reserves,
             publisher,
             vitals,
         )

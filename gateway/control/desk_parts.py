@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.admission.gate import Gate
+from gateway.admission.reserves import Reserves
 from gateway.control.readiness import Readiness
 from gateway.edge.identify import Identifier
 from gateway.keys.store import KeyStore
@@ -26,3 +27,4 @@ class DeskParts:
     identifier: Identifier
     readiness: Readiness
     telemetry: Telemetry
+    reserves: Reserves

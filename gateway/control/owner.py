@@ -15,7 +15,7 @@ from gateway.control.desk_parts import DeskParts
 from gateway.edge import refusals
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import format_key_id
-from gateway.ledger.rows import BalanceRow, Refusal, RequestRow
+from gateway.ledger.rows import BalanceRow, RequestRow
 from gateway.ledger.shelf import MAX_ROWS, MAX_USAGE_DAYS
 from gateway.metering.outcomes import WHO_PAYS, Outcome
 from gateway.units import MS_PER_S, WINDOW_S
@@ -120,43 +120,6 @@ def _left(remaining: Remaining) -> dict[str, int]:
 
 def _seconds(ms: int) -> int:
     return min(WINDOW_S, -(-ms // MS_PER_S))
-
-
-async def revoke(parts: DeskParts, call: Call) -> Reply | Problem:
-    """Ends the key for ever: in the ledger first, then in Redis, then 200.
-
-    202 when Redis does not answer: the key is revoked, and a node that has an older copy of it
-    learns so as soon as Redis is back; until then it lets nobody with a key in.
-    """
-    assert call.key_id is not None
-    mistake = _not_revocable(call)
-    if mistake is not None:
-        return mistake
-    row = await parts.book.revoke(call.key_id)
-    if isinstance(row, Refusal):
-        return refusals.invalid_key()
-    document: dict[str, Any] = {"key_id": format_key_id(row.key_id), "status": row.status}
-    try:
-        await parts.gate.put_balance(row)
-    except RedisUnavailable:
-        note = "The key is revoked for ever; nodes that Redis cannot tell now refuse all keys"
-        return Reply(202, {**document, "note": note})
-    return Reply(200, document)
-
-
-def _not_revocable(call: Call) -> Problem | None:
-    """What is left is lost for ever, so a field that is not understood stops it."""
-    unknown = sorted(set(call.body) - {"transfer_to_api_key"})
-    if unknown:
-        text = f"{unknown[0][:64]!r} is not known here; the key was not revoked"
-        return refusals.invalid_field(unknown[0][:64], text)
-    if call.body.get("transfer_to_api_key") is None:
-        return None
-    text = (
-        "Tokens cannot be transferred between keys on this installation yet; "
-        "the key was not revoked. Without this field, what is left of it is lost"
-    )
-    return refusals.invalid_field("transfer_to_api_key", text)
 
 
 async def usage(parts: DeskParts, call: Call) -> Reply | Problem:

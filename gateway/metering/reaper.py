@@ -4,6 +4,7 @@
 2. Its instance is drained (all that it decided is in the ledger): void, which does nothing to a
    request whose outcome is posted, and release.
 3. It is past its deadline and its outcome is posted: Redis missed the settling, release.
+4. It is no request's but a reserve, whose transfer nobody told of: release at its deadline.
 
 Refuses to reap while the holder may still speak: its spool is not drained, or was never heard of
 (unless the hold is an hour past its deadline: then the disk is taken for lost).
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.admission import reserves
 from gateway.admission.ask import Hold, Settlement
 from gateway.admission.gate import Gate
 from gateway.admission.scripts import tag_of
@@ -47,11 +49,16 @@ class Reaper:
         drained = await self._book.drained_instances({hold.instance for hold in orphans})
         dead: list[Hold] = []
         others: list[Hold] = []
+        left: list[Hold] = []
         for hold in orphans:
+            if hold.product == reserves.PRODUCT:
+                if hold.deadline_ms < now_ms:
+                    left.append(hold)
+                continue
             lost = hold.deadline_ms < now_ms - _LOST_DISK_MS
             (dead if lost or hold.instance in drained else others).append(hold)
         posted = await self._book.posted_requests([hold.request_id for hold in others])
-        late = [hold for hold in others if hold.request_id in posted]
+        late = [*left, *(hold for hold in others if hold.request_id in posted)]
         if dead:
             await self._void(dead, now_ms)
         if late:

@@ -216,13 +216,3 @@ async def _billing_without_stripe_says_what_to_set(door: Door, method: str, path
 async def test_billing_without_stripe_says_what_to_set(door: Door) -> None:
     for case in BILLING_WITHOUT_STRIPE_SAYS:
         await _billing_without_stripe_says_what_to_set(door, *case)
-
-
-async def test_transfer_is_refused_clearly_and_moves_nothing(door: Door) -> None:
-    key, other = [(await door.mint())["api_key"] for _ in range(2)]
-    told = await door.ask(
-        "POST", "/v1/keys/me/transfer", bearer=key, document={"to_api_key": other}
-    )
-    assert told.status == 503
-    assert "nothing was changed" in _sentence(told)
-    assert (await door.me(key))["balance"] == (await door.me(other))["balance"]

@@ -1,9 +1,12 @@
 """DELETE /v1/keys/me: at once, everywhere, for ever; and never by mistake."""
 
 import asyncio
+from typing import Any
 
 from tests.control.conftest import Open
-from tests.control.rig import Door, until
+from tests.control.plain_http import Told
+from tests.control.rig import COST_TOKENS, Door, until
+from tests.control.test_transfer import TRIAL, balance, hold, number, premium, proven
 
 
 async def test_a_revoked_key_is_admitted_nowhere_after_the_200(open_door: Open) -> None:
@@ -12,9 +15,15 @@ async def test_a_revoked_key_is_admitted_nowhere_after_the_200(open_door: Open) 
         key = minted["api_key"]
         for door in (here, there):
             await door.spend(key)
+        await here.me(key)
         told = await here.ask("DELETE", "/v1/keys/me", bearer=key)
         assert told.status == 200
-        assert told.json() == {"key_id": minted["key_id"], "status": "revoked"}
+        assert told.json() == {
+            "key_id": minted["key_id"],
+            "status": "revoked",
+            "moved_tokens": 0,
+            "forfeited_tokens": TRIAL - 2 * COST_TOKENS,
+        }
         for door in (there, here):
             assert (await door.spend(key, expected=401)).json()["reason"] == "AUTH_API_KEY_REVOKED"
         for door in (here, there):
@@ -120,3 +129,93 @@ async def _id(door: Door, key: str) -> int:
     found = door.node.pipeline._parts.identifier._keys.known(key)
     assert found is not None
     return found
+
+
+async def revoke(door: Door, minted: dict[str, Any], other: str | None, query: str = "") -> Told:
+    return await door.ask(
+        "DELETE",
+        "/v1/keys/me" + query,
+        bearer=minted["api_key"],
+        document={"transfer_to_api_key": other},
+    )
+
+
+async def test_paid_tokens_are_saved_before_the_key_ends(door: Door) -> None:
+    one, other = await premium(door, 1_000), await premium(door, 50)
+    seen = await revoke(door, one, other["api_key"], "?preview=1")
+    assert (await balance(door, one))["paid"] == 1_000
+    told = await revoke(door, one, other["api_key"])
+    assert told.status == 200
+    assert told.json() == {
+        "key_id": one["key_id"],
+        "status": "revoked",
+        "moved_tokens": 1_000,
+        "forfeited_tokens": TRIAL,
+        "to": {
+            "key_id": other["key_id"],
+            "tier": "premium",
+            "balance": {"trial": TRIAL, "paid": 1_050, "total": TRIAL + 1_050},
+        },
+    }
+    assert seen.json() == {"preview": True, **told.json()}
+    assert (await door.spend(one["api_key"], expected=401)).status == 401
+    assert (await balance(door, other))["paid"] == 1_050
+    assert (await revoke(door, one, other["api_key"])).status == 401
+    await proven(door)
+
+
+async def test_what_requests_hold_is_not_saved_and_pays_for_nothing_else(door: Door) -> None:
+    one, other = await premium(door, 1_000), await premium(door, 50)
+    await hold(door, one, TRIAL + 700)
+    told = await revoke(door, one, other["api_key"])
+    assert told.json()["moved_tokens"] == 300
+    assert told.json()["forfeited_tokens"] == TRIAL + 700
+    assert (await balance(door, other))["paid"] == 350
+    await proven(door)
+
+
+async def test_a_key_whose_tokens_cannot_be_saved_is_not_revoked(door: Door) -> None:
+    one, trial, gone = await premium(door, 1_000), await door.mint(), await premium(door, 1)
+    await door.ask("DELETE", "/v1/keys/me", bearer=gone["api_key"])
+    for to, code in (
+        (trial, "TRANSFER_NEEDS_PREMIUM"),
+        (gone, "TRANSFER_RECEIVER_NOT_ACTIVE"),
+        (one, "INPUT_INVALID"),
+    ):
+        for query in ("?preview=1", ""):
+            told = await revoke(door, one, to["api_key"], query)
+            assert 400 <= told.status < 500
+            assert told.json()["code"] == code
+            assert told.json()["message"].endswith("the key was not revoked")
+    shown = await door.me(one["api_key"])
+    assert (shown["status"], shown["balance"]["paid"]) == ("active", 1_000)
+    assert shown["balance"]["held"] == 0
+
+
+async def test_a_suspended_key_may_be_ended_but_its_tokens_stay(door: Door) -> None:
+    one, other = await premium(door, 1_000), await premium(door, 50)
+    path = f"/admin/keys/{one['key_id']}/status"
+    assert (await door.ops("PUT", path, document={"status": "suspended"})).status == 200
+    told = await revoke(door, one, other["api_key"])
+    assert (told.status, told.json()["code"]) == (402, "AUTHZ_KEY_SUSPENDED")
+    told = await revoke(door, one, None)
+    assert (told.status, told.json()["forfeited_tokens"]) == (200, TRIAL + 1_000)
+    assert (await balance(door, other))["paid"] == 50
+
+
+async def test_a_premium_key_with_nothing_paid_left_can_name_a_receiver(door: Door) -> None:
+    one, other = await premium(door, 7), await premium(door, 50)
+    await door.ask(
+        "POST",
+        "/v1/keys/me/transfer",
+        bearer=one["api_key"],
+        document={"to_api_key": other["api_key"]},
+    )
+    seen = await revoke(door, one, other["api_key"], "?preview=1")
+    told = await revoke(door, one, other["api_key"])
+    assert (told.status, told.json()["moved_tokens"]) == (200, 0)
+    assert seen.json() == {"preview": True, **told.json()}
+    row = await door.node.ground.book.load_balance(number(one))
+    assert row is not None
+    assert row.status == "revoked"
+    await proven(door)
