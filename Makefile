@@ -1,4 +1,5 @@
 # make up      set up, then run everything in the foreground; Ctrl-C stops it
+# make up STRIPE=stand-in   the same, with a stand-in for Stripe beside it: nothing is paid
 # make test    set up, then run the whole test suite
 # make check   format, lint and types
 # make bench   the numbers, written to ops/bench/
@@ -17,8 +18,11 @@ setup: .venv/stamp
 	@./ops/setup.sh
 
 # exec: signals reach the supervisor itself. setpriv: a killed make takes it along, cleanly.
+UP.real = .venv/bin/sluice up
+UP.stand-in = .venv/bin/python -m tests.stripe_standin.up
+STRIPE = real
 up: setup
-	@exec setpriv --pdeathsig TERM -- .venv/bin/sluice up
+	@exec setpriv --pdeathsig TERM -- $(or $(UP.$(STRIPE)),$(error STRIPE is real or stand-in))
 
 test: setup
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -38,11 +38,12 @@ def note(words: str, *, bad: bool = False) -> str:
 
 
 def text(name: str, label: str, value: str = "", **more: str) -> str:
-    """A labelled input; `more` are attributes."""
+    """A labelled input; `more` are attributes (`id` too)."""
+    own = more.pop("id", name)
     told = "".join(f' {key}="{escape(word)}"' for key, word in more.items())
     return (
-        f'<label for="{name}">{escape(label)}</label>'
-        f'<input id="{name}" name="{name}" value="{escape(value)}"{told}>'
+        f'<label for="{own}">{escape(label)}</label>'
+        f'<input id="{own}" name="{name}" value="{escape(value)}"{told}>'
     )
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 from tests.stripe_standin import money, shapes
 from tests.stripe_standin.api import Api, Seen
 from tests.stripe_standin.checkout import Buyer
+from tests.stripe_standin.control_page import ControlPage
 from tests.stripe_standin.courier import Courier, Endpoint
 from tests.stripe_standin.desk import Desk
 from tests.stripe_standin.errors import ApiError, Obj
@@ -37,7 +38,7 @@ class StandIn:
         self.courier = Courier(self.desk.world)
         self._api = Api(self.desk, self.courier, {secret_key})
         self._runner: web.AppRunner | None = None
-        self._host, self._port = host, port
+        self._host, self.port = host, port
         if webhook_url is not None:
             self.webhook_url = webhook_url
 
@@ -70,12 +71,13 @@ class StandIn:
         app = web.Application()
         app.router.add_route("*", "/v1/{tail:.*}", self._api.handle)
         app.add_routes(Hosted(self.desk).routes())
+        app.add_routes(ControlPage(self.desk, self.courier, self.faults).routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
+        site = web.TCPSite(self._runner, self._host, self.port)
         await site.start()
-        self._port = self._runner.addresses[0][1]
-        self.desk.world.base_url = f"http://{self._host}:{self._port}"
+        self.port = self._runner.addresses[0][1]
+        self.desk.world.base_url = f"http://{self._host}:{self.port}"
         await self.courier.start()
 
     async def stop(self) -> None:
