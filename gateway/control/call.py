@@ -3,7 +3,7 @@
 Refuses bodies above 64 KiB and anything that is no JSON object.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -58,6 +58,22 @@ class Reply:
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         body = self.document.encode() if is_text else orjson.dumps(self.document)
         return "".join(f"{line}\r\n" for line in lines).encode("latin-1"), body
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A 200 whose body is made piece by piece, as fast as its reader takes it."""
+
+    content_type: str
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
+
+    def lines(self, request_id: str) -> bytes:
+        """Header lines."""
+        lines = [f"content-type: {self.content_type}; charset=utf-8", f"x-request-id: {request_id}"]
+        lines.append("cache-control: no-store")
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
 
 def query_of(target: str) -> dict[str, str]:

@@ -6,8 +6,8 @@ Refuses a revoked key everywhere; a suspended one may still be looked at by its 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.control import dash, giving, owner, pages
-from gateway.control.call import Call, Reply, body_of, query_of
+from gateway.control import dash, exporting, giving, owner, pages
+from gateway.control.call import Call, Reply, Stream, body_of, query_of
 from gateway.control.desk_parts import DeskParts
 from gateway.control.minting import mint
 from gateway.edge import refusals
@@ -16,11 +16,11 @@ from gateway.edge.exchange import Exchange
 from gateway.edge.hosts import Route
 from gateway.edge.passing import cors_lines
 from gateway.edge.pipeline import Door, refuse
-from gateway.errors import Problem
+from gateway.errors import PostgresUnavailable, Problem
 
 __all__ = ["Desk", "DeskParts"]
 
-Handler = Callable[[DeskParts, Call], Awaitable[Reply | Problem]]
+Handler = Callable[[DeskParts, Call], Awaitable[Reply | Stream | Problem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ _ENTRIES: Mapping[str, _Entry] = {
     "keys.revoke": _Entry(giving.revoke, needs_key=True, takes_body=True),
     "keys.transfer": _Entry(giving.transfer, needs_key=True, takes_body=True),
     "keys.usage": _Entry(owner.usage, needs_key=True),
+    "keys.export": _Entry(exporting.export, needs_key=True),
+    "keys.days": _Entry(exporting.days, needs_key=True),
+    "closed_days": _Entry(exporting.published),
     "requests.show": _Entry(owner.request, needs_key=True),
     "dash.mint": _Entry(mint, takes_body=True),
     "dash.user": _Entry(dash.user_by_query),
@@ -72,7 +75,7 @@ class Desk:
 
     async def _answer(
         self, entry: _Entry, exchange: Exchange, route: Route, request_id: str
-    ) -> Reply | Problem:
+    ) -> Reply | Stream | Problem:
         key_id = None
         if entry.needs_key:
             found = await self._key(exchange, route, needs_key=True)
@@ -121,15 +124,33 @@ class Desk:
         await self._send(exchange, route, request_id, pages.front(self._parts, exchange))
 
     async def _send(
-        self, exchange: Exchange, route: Route, request_id: str, reply: Reply | Problem
+        self, exchange: Exchange, route: Route, request_id: str, reply: Reply | Stream | Problem
     ) -> None:
         if isinstance(reply, Problem):
             self._parts.telemetry.refusals.labels(reply.code).inc()
             await refuse(exchange, reply, route.family, request_id)
             return
+        if isinstance(reply, Stream):
+            await _stream(exchange, reply, request_id)
+            return
         lines, body = reply.encode(request_id)
         lines += cors_lines(exchange.headers.get("Origin"))
         await exchange.send(reply.status, lines, body)
+
+
+async def _stream(exchange: Exchange, stream: Stream, request_id: str) -> None:
+    """The pieces as they come. A fault before the first is told, one after it cuts the answer."""
+    first = await anext(stream.pieces, b"")
+    lines = stream.lines(request_id) + cors_lines(exchange.headers.get("Origin"))
+    await exchange.start(200, lines, None)
+    await exchange.write(first)
+    try:
+        async for piece in stream.pieces:
+            await exchange.write(piece)
+    except PostgresUnavailable:
+        exchange.break_off()
+        return
+    await exchange.finish()
 
 
 def _not_configured(name: str) -> Problem:

@@ -14,7 +14,8 @@ import orjson
 from aiohttp import web
 
 from gateway.control.admin import Admin
-from gateway.control.call import Reply
+from gateway.control.admin_books import AdminBooks
+from gateway.control.call import Reply, Stream
 from gateway.control.ops_parts import OpsParts
 from gateway.edge import refusals
 from gateway.edge.problems import render
@@ -27,7 +28,7 @@ from gateway.units import KIB
 _MOST_BYTES: Final = 64 * KIB
 _RETRY_MS: Final = 1_000
 _SCHEME: Final = "bearer"
-Answer = Callable[[Mapping[str, str], Mapping[str, str], Any], Awaitable[Reply | Problem]]
+Answer = Callable[[Mapping[str, str], Mapping[str, str], Any], Awaitable[Reply | Stream | Problem]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -45,7 +46,7 @@ async def operations(parts: OpsParts) -> AsyncIterator[int]:
 
 
 def _application(parts: OpsParts) -> web.Application:
-    probes, admin = _Probes(parts), Admin(parts)
+    probes, admin, books = _Probes(parts), Admin(parts), AdminBooks(parts.book)
     application = web.Application(client_max_size=_MOST_BYTES, middlewares=[_in_json])
     calls: tuple[tuple[str, str, Answer], ...] = (
         ("POST", "/admin/keys", admin.mint),
@@ -56,6 +57,9 @@ def _application(parts: OpsParts) -> web.Application:
         ("PUT", "/admin/keys/{key_id}/status", admin.status),
         ("PUT", "/admin/keys/{key_id}/owner", admin.owner),
         ("GET", "/admin/reconcile", admin.reconcile),
+        ("GET", "/admin/keys/{key_id}/usage/export", books.export),
+        ("GET", "/admin/keys/{key_id}/usage/days", books.days),
+        ("GET", "/admin/closed-days", books.published),
     )
     application.router.add_get("/metrics", probes.metrics)
     application.router.add_get("/live", probes.live)
@@ -92,11 +96,14 @@ def _guarded(parts: OpsParts, answer: Answer) -> Handler:
             return _problem(body)
         try:
             answered = await answer(request.match_info, request.query, body)
+            first = await anext(answered.pieces, b"") if isinstance(answered, Stream) else b""
         except (PostgresUnavailable, RedisUnavailable) as fault:
             text = f"Please repeat it, which is harmless: {fault}"
             return _problem(Problem("SERVICE_DEGRADED", 503, text, _RETRY_MS))
         except Fault as fault:
             return _problem(Problem("INTERNAL_ERROR", 500, f"It was refused: {fault}"))
+        if isinstance(answered, Stream):
+            return await _stream(request, answered, first)
         return _problem(answered) if isinstance(answered, Problem) else _reply(answered)
 
     return handle
@@ -136,6 +143,23 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
         return _problem(refusals.unknown_path(request.method, request.rel_url.raw_path, ()))
     except web.HTTPException as error:
         return _problem(Problem("OPERATIONS", error.status, error.reason))
+
+
+async def _stream(request: web.Request, stream: Stream, first: bytes) -> web.StreamResponse:
+    headers = {"cache-control": "no-store", "content-type": stream.content_type, **stream.headers}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    try:
+        await response.write(first)
+        async for piece in stream.pieces:
+            await response.write(piece)
+    except PostgresUnavailable:
+        # The end is missing, which the reader sees: chunks without a last one.
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write_eof()
+    return response
 
 
 def _reply(reply: Reply) -> web.Response:

@@ -37,6 +37,10 @@ KEYS: Final = (
     Door("GET", "/v1/keys/me", Kind.CONTROL, "keys.show", needs_key=True),
     Door("DELETE", "/v1/keys/me", Kind.CONTROL, "keys.revoke", needs_key=True),
     Door("GET", "/v1/keys/me/usage", Kind.CONTROL, "keys.usage", needs_key=True),
+    Door("GET", "/v1/keys/me/usage/export", Kind.CONTROL, "keys.export", needs_key=True),
+    Door("GET", "/v1/keys/me/usage/days", Kind.CONTROL, "keys.days", needs_key=True),
+    # For everybody: who kept a digest sees whether the books of that day were changed since.
+    Door("GET", "/v1/closed-days", Kind.CONTROL, "closed_days"),
     Door("POST", "/v1/keys/me/transfer", Kind.CONTROL, "keys.transfer", needs_key=True),
     Door("GET", "/v1/requests/{}", Kind.CONTROL, "requests.show", needs_key=True),
     Door("GET", "/v1/requests/{}/trace", Kind.FORWARD, "trace", "deepsearch", needs_key=True),

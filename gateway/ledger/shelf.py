@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from gateway.ledger.closing import Exports
 from gateway.ledger.rows import BalanceRow, Figures, KeyView, Receipt, RequestRow, UsageRow
 from gateway.postgres import Postgres, Row
 
@@ -36,6 +37,11 @@ class Shelf:
     def __init__(self, postgres: Postgres, queries: Mapping[str, str]) -> None:
         self._postgres = postgres
         self._queries = queries
+
+    @property
+    def exports(self) -> Exports:
+        """Closed days and the lines of usage exports."""
+        return Exports(self._postgres, self._queries)
 
     async def usage(
         self, key_id: int, days: int = 30, *, by_day: bool = True, by_product: bool = True
