@@ -86,6 +86,25 @@ def word(text: str) -> str:
     return text
 
 
+def texts(text: str) -> tuple[str, ...]:
+    """Printable texts with commas."""
+    return tuple(word(part.strip()) for part in text.split(",") if part.strip())
+
+
+def yes_or_no(text: str) -> bool:
+    """Whether something is on."""
+    if text.lower() not in ("yes", "no"):
+        raise ValueError(f"must be yes or no, not {text!r}")
+    return text.lower() == "yes"
+
+
+def return_address(text: str) -> str:
+    """Where a browser is sent."""
+    if not _parts(text, "http", "https").hostname or not text.isprintable() or " " in text:
+        raise ValueError("must be a whole address such as https://example.com/thanks")
+    return text
+
+
 def folder(text: str) -> Path:
     """A folder that is there or can be made; `~` is the home of who starts us."""
     try:

@@ -46,7 +46,4 @@ HANDED_ON: Final = (
     ("DEEPSEARCH_TIMEOUT_MS", "540000", "milliseconds of thinking, below the gateway's patience"),
     ("DEEPSEARCH_BODY_BYTES", "16 MiB", "bytes of one request, attachments in base64 included"),
     ("DEEPSEARCH_DONE", "no", "whether a stream ends with [DONE], for clients that wait for it"),
-    ("STRIPE_SECRET_KEY", "", "without it the billing routes answer 503"),
-    ("STRIPE_WEBHOOK_SECRET", "", "with which Stripe signs what it sends"),
-    ("STRIPE_API_BASE", "", "another address of Stripe, for tests"),
 )

@@ -58,6 +58,14 @@ class Settings:
     body_deadline_ms: int
     drain_ms: int
     max_connections: int
+    stripe_secret_key: str | None = field(repr=False)
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
+    stripe_api_base: str | None
+    stripe_automatic_tax: bool
+    packs: Path | None
+    billing_success_url: str | None
+    billing_cancel_url: str | None
+    notify_allow: tuple[str, ...]
     environ: Mapping[str, str] = field(repr=False)
 
 

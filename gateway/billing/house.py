@@ -1,0 +1,85 @@
+"""Billing as a whole: built once per process, or not at all without a key at Stripe.
+
+Wires, never handles.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.admission.gate import Gate
+from gateway.billing.checkout import Checkout, Terms
+from gateway.billing.inbox import Inbox
+from gateway.billing.looking import Looker
+from gateway.billing.pack_file import load_packs
+from gateway.billing.packs import Packs
+from gateway.billing.stripe_port import StripePort
+from gateway.billing.sweep import Sweep
+from gateway.billing.till import Till
+from gateway.postgres import Postgres
+from gateway.settings import Settings
+from gateway.sql import load_queries
+
+# The gateway that took a webhook works at it at once: this is the net below it.
+_INBOX_MS: Final = 1_000
+# How often a worker asks whether it is time; the database says when it is.
+_SWEEP_MS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """All parts of billing. `takes_webhooks`: there is a secret to know Stripe by."""
+
+    packs: Packs
+    terms: Terms
+    till: Till
+    port: StripePort
+    looker: Looker
+    checkout: Checkout
+    inbox: Inbox
+    sweep: Sweep
+    takes_webhooks: bool
+
+    def works(self) -> tuple[tuple[Callable[[], Awaitable[int]], str, int], ...]:
+        """What one worker per machine does again and again: name, and pause in ms."""
+        return (
+            (self.inbox.run_once, "inbox", _INBOX_MS),
+            (self.sweep.run_once, "billing sweep", _SWEEP_MS),
+        )
+
+
+@asynccontextmanager
+async def billing(
+    settings: Settings, postgres: Postgres, gate: Gate, new_id: Callable[[], str]
+) -> AsyncIterator[Billing | None]:
+    """Everything while the context is open; None if no key at Stripe is set."""
+    packs = load_packs(settings.packs)
+    if settings.stripe_secret_key is None:
+        yield None
+        return
+    till = Till(postgres, load_queries())
+    port = StripePort(settings.stripe_secret_key, settings.stripe_api_base)
+    looker = Looker(till, port, gate)
+    front = f"http://localhost:{settings.port}/"
+    if settings.domain != "localhost":
+        front = f"https://{settings.domain}/"
+    terms = Terms(
+        settings.stripe_automatic_tax,
+        settings.billing_success_url or f"{front}?paid={{order_id}}",
+        settings.billing_cancel_url or front,
+    )
+    try:
+        yield Billing(
+            packs,
+            terms,
+            till,
+            port,
+            looker,
+            Checkout(till, port, packs, terms, new_id),
+            Inbox(till, port, looker, settings.stripe_webhook_secrets),
+            Sweep(till, port, looker),
+            bool(settings.stripe_webhook_secrets),
+        )
+    finally:
+        await port.close()

@@ -1,0 +1,157 @@
+"""Looks at what Stripe says of an order now, and settles the order by it.
+
+1. Read the order's row and its version.
+2. Fetch session, payment, refunds and disputes: no transaction is open meanwhile.
+3. Merge with all that was ever said, and settle under the version that was read: if anybody else
+   settled in between, begin again. So what is settled was always fetched after what was there.
+4. Redis is told at once; if it is away, the outbox does it later.
+
+Refuses to trust a webhook's content: that only says where to look.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.admission.gate import Gate
+from gateway.billing.facts import Facts, decode, merge, standing
+from gateway.billing.orders import CHECKOUT, Order, StripeRefused, StripeUnavailable
+from gateway.billing.seen import IntentSeen, SessionSeen, Sight, facts_of
+from gateway.billing.stripe_port import StripePort
+from gateway.billing.till import Settled, Till
+from gateway.errors import RedisUnavailable
+
+_LOG = logging.getLogger("sluice.billing")
+_ATTEMPTS: Final = 20
+# Stripe ends a session by itself; this long after that it is not asked for any more.
+_FORGOTTEN_S: Final = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What an event named besides the order."""
+
+    session_id: str | None = None
+    payment_id: str | None = None
+
+
+class Looker:
+    """Fetches and settles."""
+
+    def __init__(self, till: Till, port: StripePort, gate: Gate) -> None:
+        self._till = till
+        self._port = port
+        self._gate = gate
+
+    async def look(self, order_id: str, hints: Hints | None = None) -> str:
+        """Settle the order by what Stripe says now; its state afterwards.
+
+        Raises StripeUnavailable, StripeRefused or PostgresUnavailable: nothing is half done.
+        """
+        for _ in range(_ATTEMPTS):
+            order = await self._till.order(order_id)
+            if order is None:
+                return "unknown"
+            if order.livemode != self._port.livemode:
+                return "of another mode"
+            sight = await self._fetch(order, hints or Hints())
+            if sight is None:
+                return await self._unseen(order)
+            if await self.settle(order, sight):
+                return await self._return_if_due(order_id)
+        raise StripeUnavailable(f"order {order_id} changed with every look")
+
+    async def settle(self, order: Order, sight: Sight) -> bool:
+        """Settle by a sight that was fetched after `order` was read; False: it has changed."""
+        told = facts_of(order, sight)
+        if order.topped_up:
+            # What was compared once is not undone by a later look: refunds and disputes are.
+            told = replace(told, mismatch="")
+        facts = merge(decode(order.facts), told)
+        row = await self._till.settle(order, await self._settled(order, sight, facts))
+        if row is None:
+            return False
+        if facts.mismatch and not order.note:
+            _LOG.error("order %s is held: %s", order.order_id, facts.mismatch)
+        try:
+            await self._gate.put_balance(row)
+        except RedisUnavailable as fault:
+            _LOG.warning("Redis will learn of order %s later: %s", order.order_id, fault)
+        return True
+
+    async def _settled(self, order: Order, sight: Sight, facts: Facts) -> Settled:
+        session, intent = sight.session, sight.intent
+        keeps = order.origin != CHECKOUT or bool(order.request.get("save"))
+        invoice_url = order.invoice_url
+        invoice_id = None if session is None else session.invoice_id
+        if invoice_id is not None and invoice_url is None:
+            invoice_url = await self._invoice(invoice_id)
+        customers = [t.customer_id for t in (session, intent) if t is not None and t.customer_id]
+        return Settled(
+            facts,
+            standing(facts, asked=session is not None or intent is not None),
+            None if session is None else session.session_id,
+            None if intent is None else intent.payment_id,
+            customers[0] if customers else None,
+            intent.payment_method if intent is not None and keeps else None,
+            invoice_url,
+        )
+
+    async def _invoice(self, invoice_id: str) -> str | None:
+        try:
+            return await self._port.invoice_url(invoice_id)
+        except (StripeUnavailable, StripeRefused):
+            # An ornament: the money does not wait for it. `invoice.paid` brings it.
+            return None
+
+    async def _fetch(self, order: Order, hints: Hints) -> Sight | None:
+        """All that Stripe says; None if there is nothing of this order at Stripe."""
+        session = await self._session(order, hints)
+        payment_id = order.payment_id
+        if payment_id is None and session is not None:
+            payment_id = session.payment_id
+        intent = await self._intent(order, payment_id or hints.payment_id)
+        if session is None and intent is None:
+            return None
+        if intent is None:
+            return Sight(session, None)
+        refunds, disputes = await asyncio.gather(
+            self._port.refunds(intent.payment_id), self._port.disputes(intent.payment_id)
+        )
+        return Sight(session, intent, refunds, disputes)
+
+    async def _session(self, order: Order, hints: Hints) -> SessionSeen | None:
+        session_id = order.session_id or hints.session_id
+        if order.origin != CHECKOUT or session_id is None:
+            return None
+        session = await self._port.session(session_id)
+        if session is None or session.order_id != order.order_id:
+            return None
+        return session
+
+    async def _intent(self, order: Order, payment_id: str | None) -> IntentSeen | None:
+        if payment_id is None:
+            return None
+        intent = await self._port.intent(payment_id)
+        if intent is None or intent.order_id != order.order_id:
+            return None
+        return intent
+
+    async def _unseen(self, order: Order) -> str:
+        """Nobody can pay an order that Stripe does not know, once its time is over."""
+        if order.origin == CHECKOUT and order.expires_s + _FORGOTTEN_S < time.time():
+            await self._till.abandon(order, "Stripe does not know it")
+        return order.state
+
+    async def _return_if_due(self, order_id: str) -> str:
+        """The key was revoked before its money came: all of it goes back."""
+        order = await self._till.order(order_id)
+        assert order is not None, "orders stay"
+        if order.state != "returning" or order.payment_id is None:
+            return order.state
+        if order.refunded_minor < (order.paid_minor or 0) and not order.facts["refunds"]:
+            await self._port.return_payment(order)
+            return await self.look(order_id)
+        return order.state

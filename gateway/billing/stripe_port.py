@@ -1,0 +1,238 @@
+"""The only module that knows the `stripe` library: calls, signatures, and what came back.
+
+Refuses to decide anything: answers are records of `seen`, failures are StripeUnavailable (ask
+again) or StripeRefused (asking again does not help). Every call that makes something carries an
+idempotency key made of our own row, and always the same parameters for the same row.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import orjson
+import stripe
+
+from gateway.billing.orders import Order, StripeRefused, StripeUnavailable
+from gateway.billing.seen import DisputeSeen, EventSeen, IntentSeen, RefundSeen, SessionSeen
+from gateway.billing.words import (
+    EVENT_KINDS,
+    event_of,
+    intent_of,
+    order_named,
+    session_of,
+    session_params,
+)
+
+TOLERANCE_S: Final = 300
+_PAGE: Final = 100
+_LIVE: Final = ("sk_live_", "rk_live_")
+Json = Mapping[str, Any]
+_T = TypeVar("_T")
+
+
+class SignatureWrong(Exception):
+    """What claims to come from Stripe does not."""
+
+
+class EventUnreadable(Exception):
+    """It was signed, and is no event."""
+
+
+class StripePort:
+    """Calls to Stripe at `base` (None: Stripe itself) under a secret key."""
+
+    def __init__(self, secret_key: str, base: str | None = None, deadline_ms: int = 10_000) -> None:
+        self.livemode = secret_key.startswith(_LIVE)
+        self._http = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=deadline_ms / 1_000))
+        self._client = stripe.StripeClient(
+            secret_key,
+            http_client=self._http,
+            base_addresses={} if base is None else {"api": base},
+            max_network_retries=1,
+        )
+        self._v1 = self._client.v1
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+        # The transports of closed connections end in the loop's next turns.
+        await asyncio.sleep(0)
+
+    async def create_session(self, order: Order) -> SessionSeen:
+        """The checkout session of an order; the same order always gets the same one."""
+        made = await _said(
+            self._v1.checkout.sessions.create_async(
+                params=session_params(order), options={"idempotency_key": order.order_id}
+            )
+        )
+        return session_of(made)
+
+    async def session(self, session_id: str) -> SessionSeen | None:
+        """The session as it is now; None if Stripe does not know it."""
+        return await _or_none(self._v1.checkout.sessions.retrieve_async(session_id), session_of)
+
+    async def expire_session(self, session_id: str) -> None:
+        """Nobody can pay it any more."""
+        await _said(self._v1.checkout.sessions.expire_async(session_id))
+
+    async def charge_saved(self, order: Order) -> IntentSeen:
+        """Charges the saved method of a customer who is away; a decline is an answer too."""
+        try:
+            made = await _said(
+                self._v1.payment_intents.create_async(
+                    params={
+                        "amount": order.price_minor,
+                        "currency": order.currency,
+                        "customer": str(order.customer_id),
+                        "payment_method": str(order.payment_method),
+                        "off_session": True,
+                        "confirm": True,
+                        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                        "metadata": {"order_id": order.order_id},
+                    },
+                    options={"idempotency_key": order.order_id},
+                )
+            )
+        except stripe.CardError as declined:
+            return _declined(declined)
+        return intent_of(made)
+
+    async def intent(self, payment_id: str) -> IntentSeen | None:
+        """The payment as it is now; None if Stripe does not know it."""
+        return await _or_none(self._v1.payment_intents.retrieve_async(payment_id), intent_of)
+
+    async def intent_of_order(self, order: Order) -> IntentSeen | None:
+        """The payment that was made for an order, looked for among its customer's."""
+        params: Any = {
+            "customer": order.customer_id,
+            "created": {"gte": order.created_s - 60},
+        }
+        async for each in self._pages(self._v1.payment_intents.list_async, params):
+            if order_named(each) == order.order_id:
+                return intent_of(each)
+        return None
+
+    async def refunds(self, payment_id: str) -> list[RefundSeen]:
+        """Every refund of a payment."""
+        found = self._pages(self._v1.refunds.list_async, {"payment_intent": payment_id})
+        return [RefundSeen(r["id"], r["amount"], r.get("status") or "pending") async for r in found]
+
+    async def disputes(self, payment_id: str) -> list[DisputeSeen]:
+        """Every dispute of a payment."""
+        found = self._pages(self._v1.disputes.list_async, {"payment_intent": payment_id})
+        return [DisputeSeen(d["id"], d["amount"], d["currency"], d["status"]) async for d in found]
+
+    async def return_payment(self, order: Order) -> None:
+        """Gives all of a payment back; once, however often it is asked."""
+        assert order.payment_id is not None
+        await _said(
+            self._v1.refunds.create_async(
+                params={
+                    "payment_intent": order.payment_id,
+                    "metadata": {"order_id": order.order_id},
+                },
+                options={"idempotency_key": f"{order.order_id}/return"},
+            )
+        )
+
+    async def invoice_url(self, invoice_id: str) -> str | None:
+        """Where the invoice can be read; None while it is not finalized."""
+        found = await _said(self._v1.invoices.retrieve_async(invoice_id))
+        url: str | None = found.get("hosted_invoice_url")
+        return url
+
+    async def events_since(self, since_s: int) -> list[EventSeen]:
+        """What happened since then, oldest first; Stripe keeps 30 days."""
+        params: Any = {"created": {"gte": since_s}, "types": list(EVENT_KINDS)}
+        seen = [event_of(each) async for each in self._pages(self._v1.events.list_async, params)]
+        return [event for event in reversed(seen) if event is not None]
+
+    async def balance_transactions(self, since_s: int) -> list[dict[str, Any]]:
+        """What moved Stripe's balance of ours: id, source, type, amount, fee, currency, created."""
+        params: Any = {"created": {"gte": since_s}}
+        names = ("id", "source", "type", "amount", "fee", "currency", "created")
+        found = self._pages(self._v1.balance_transactions.list_async, params)
+        return [{name: each.get(name) for name in names} async for each in found]
+
+    async def _pages(self, ask: Any, params: Json) -> AsyncIterator[dict[str, Any]]:
+        after: dict[str, str] = {}
+        while True:
+            page = await _said(ask(params={**params, **after, "limit": _PAGE}))
+            for each in page["data"]:
+                yield each
+            if not page.get("has_more") or not page["data"]:
+                return
+            after = {"starting_after": page["data"][-1]["id"]}
+
+
+def signed_event(raw: bytes, header: str | None, secrets: Sequence[str]) -> EventSeen:
+    """The event in a webhook's raw body, if one of the secrets signed it lately.
+
+    Raises SignatureWrong, and EventUnreadable for a signed body that is no event.
+    """
+    if not any(_signed(raw, header, secret) for secret in secrets):
+        raise SignatureWrong
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise EventUnreadable(str(error)) from error
+    event = event_of(document) if isinstance(document, dict) else None
+    if event is None:
+        raise EventUnreadable("it is no event of Stripe")
+    return event
+
+
+def _signed(raw: bytes, header: str | None, secret: str) -> bool:
+    try:
+        stripe.WebhookSignature.verify_header(raw, header, secret, TOLERANCE_S)
+    except (stripe.SignatureVerificationError, ValueError, TypeError):
+        # Bytes that are no text, or a header that no comparison takes, were not signed either.
+        return False
+    return True
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Turns what the library raises into the two faults; a declined card stays what it is."""
+    try:
+        yield
+    except stripe.CardError:
+        raise
+    except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
+        raise StripeUnavailable(str(error.user_message)) from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise StripeUnavailable(f"Stripe does not take our key: {error.user_message}") from error
+    except stripe.StripeError as error:
+        if (error.http_status or 0) in (409, 429) or (error.http_status or 0) >= 500:
+            raise StripeUnavailable(str(error.user_message)) from error
+        kind = "idempotency" if isinstance(error, stripe.IdempotencyError) else error.code
+        raise StripeRefused(str(kind or "refused"), str(error.user_message)) from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise StripeUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+async def _said(call: Awaitable[Any]) -> dict[str, Any]:
+    with _faults():
+        made = await call
+        found: dict[str, Any] = made.to_dict()
+        return found
+
+
+async def _or_none(call: Awaitable[Any], read: Callable[[dict[str, Any]], _T]) -> _T | None:
+    try:
+        return read(await _said(call))
+    except StripeRefused as refused:
+        if refused.code == "resource_missing":
+            return None
+        raise
+
+
+def _declined(error: stripe.CardError) -> IntentSeen:
+    body: Any = error.json_body
+    told = body.get("error", {}) if isinstance(body, dict) else {}
+    intent = told.get("payment_intent")
+    if not isinstance(intent, dict):
+        raise StripeRefused(str(error.code or "declined"), str(error.user_message)) from error
+    return intent_of(intent)

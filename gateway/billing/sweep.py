@@ -1,0 +1,68 @@
+"""Every ten minutes: what no webhook told, and orders that nobody will pay any more.
+
+1. Stripe's own list of events since the last sweep goes into the inbox: known ones stay as they
+   are, so a webhook that was lost is one that came late.
+2. Open orders that nobody looked at for a while are looked at.
+3. Orders that were never opened at Stripe are over after an hour.
+
+Refuses to move on in the list before all of it is in the inbox: killed in between, the next sweep
+begins where the last whole one ended.
+"""
+
+import logging
+import time
+from typing import Final
+
+from gateway.billing.looking import Looker
+from gateway.billing.orders import CHECKOUT, StripeRefused
+from gateway.billing.stripe_port import StripePort
+from gateway.billing.till import Till
+
+_LOG = logging.getLogger("sluice.billing")
+EVERY_S: Final = 600
+# Events may be listed a little after they happened.
+_OVERLAP_S: Final = 600
+_ORDERS: Final = 200
+_ABANDONED_S: Final = 3_600
+
+
+class Sweep:
+    """Heals what webhooks did not tell."""
+
+    def __init__(
+        self, till: Till, port: StripePort, looker: Looker, every_s: int = EVERY_S
+    ) -> None:
+        self._till = till
+        self._port = port
+        self._looker = looker
+        self._every_s = every_s
+
+    async def run_once(self) -> int:
+        """One sweep if it is time for one and nobody else does it; how many events were new."""
+        since_s = await self._till.claim_sweep(self._every_s)
+        if since_s is None:
+            return 0
+        began_s = int(time.time())
+        new = 0
+        for event in await self._port.events_since(since_s - _OVERLAP_S):
+            hints = (event.order_id, event.session_id, event.payment_id)
+            if event.livemode == self._port.livemode and event.account is None and any(hints):
+                new += await self._till.note_event(event)
+        await self._till.end_sweep(began_s)
+        for order_id in await self._till.to_look_at(self._every_s, _ORDERS):
+            await self._heal(order_id)
+        return new
+
+    async def _heal(self, order_id: str) -> None:
+        order = await self._till.order(order_id)
+        if order is None:
+            return
+        if order.state == "created":
+            # A recharge without a payment is resumed by the recharges themselves.
+            if order.origin == CHECKOUT and order.created_s + _ABANDONED_S < time.time():
+                await self._till.abandon(order, "nobody opened it")
+            return
+        try:
+            await self._looker.look(order_id)
+        except StripeRefused as refused:
+            _LOG.error("order %s cannot be looked at: %s", order_id, refused)

@@ -1,0 +1,156 @@
+"""Stripe's words and ours: what a session is made of, and what its objects say.
+
+Refuses to call anything: it takes and gives plain dictionaries.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from gateway.billing.orders import Order
+from gateway.billing.seen import EventSeen, IntentSeen, SessionSeen
+
+# What is asked of Stripe's list of events; a webhook endpoint needs the same.
+EVENT_KINDS: Final = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "payment_intent.succeeded",
+    "payment_intent.processing",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "invoice.paid",
+)
+_MOST_NAME: Final = 255
+Json = Mapping[str, Any]
+
+
+def session_params(order: Order) -> Any:
+    """What its session is made of: nothing but the row, so that a repeat is the same."""
+    asked = order.request
+    data = {
+        "currency": order.currency,
+        "unit_amount": order.price_minor,
+        "tax_behavior": asked["tax"],
+        "product_data": {"name": asked["title"]},
+    }
+    names = {"order_id": order.order_id}
+    payment: dict[str, Any] = {"metadata": names}
+    if asked["save"]:
+        payment["setup_future_usage"] = "off_session"
+    params: dict[str, Any] = {
+        "mode": "payment",
+        "client_reference_id": order.order_id,
+        "metadata": names,
+        "line_items": [{"quantity": 1, "price_data": data}],
+        "allow_promotion_codes": True,
+        "automatic_tax": {"enabled": asked["automatic_tax"]},
+        "invoice_creation": {"enabled": True, "invoice_data": {"metadata": names}},
+        "payment_intent_data": payment,
+        "success_url": asked["success_url"],
+        "cancel_url": asked["cancel_url"],
+        "expires_at": order.expires_s,
+    }
+    if asked["customer"]:
+        params["customer"] = asked["customer"]
+        if asked["automatic_tax"]:
+            params["customer_update"] = {"address": "auto"}
+    else:
+        params["customer_creation"] = "always"
+        if asked["email"]:
+            params["customer_email"] = asked["email"]
+    return params
+
+
+def _id_of(value: Any) -> str | None:
+    """A reference, whether it is only a name or was expanded."""
+    found = value.get("id") if isinstance(value, dict) else value
+    return found if isinstance(found, str) and len(found) <= _MOST_NAME else None
+
+
+def order_named(thing: Json) -> str:
+    """The id of the order that we wrote on it."""
+    return str((thing.get("metadata") or {}).get("order_id", ""))
+
+
+def session_of(told: Json) -> SessionSeen:
+    """A checkout session."""
+    details = told.get("total_details") or {}
+    return SessionSeen(
+        told["id"],
+        told.get("url"),
+        told.get("status") or "open",
+        told.get("payment_status") or "unpaid",
+        told.get("client_reference_id") or order_named(told),
+        told["livemode"],
+        told.get("currency") or "",
+        told.get("amount_subtotal") or 0,
+        details.get("amount_discount") or 0,
+        details.get("amount_tax") or 0,
+        told.get("amount_total") or 0,
+        _id_of(told.get("payment_intent")),
+        _id_of(told.get("customer")),
+        _id_of(told.get("invoice")),
+    )
+
+
+def intent_of(told: Json) -> IntentSeen:
+    """A payment."""
+    error = told.get("last_payment_error") or {}
+    return IntentSeen(
+        told["id"],
+        told["status"],
+        order_named(told),
+        told["livemode"],
+        told["currency"],
+        told["amount"],
+        told.get("amount_received") or 0,
+        _id_of(told.get("customer")),
+        _id_of(told.get("payment_method")),
+        str(error.get("decline_code") or error.get("code") or ""),
+        _uuid(order_named(told)),
+    )
+
+
+def event_of(told: Json) -> EventSeen | None:
+    """An event; None if that is none."""
+    data = told.get("data")
+    thing = data.get("object") if isinstance(data, dict) else None
+    name, kind, created = told.get("id"), told.get("type"), told.get("created")
+    if not isinstance(thing, dict) or not isinstance(kind, str) or len(kind) > _MOST_NAME:
+        return None
+    if not isinstance(name, str) or not 0 < len(name) <= _MOST_NAME or type(created) is not int:
+        return None
+    is_session = thing.get("object") == "checkout.session"
+    is_intent = thing.get("object") == "payment_intent"
+    metadata = thing.get("metadata")
+    named = metadata.get("order_id") if isinstance(metadata, dict) else None
+    if is_session:
+        named = thing.get("client_reference_id") or named
+    return EventSeen(
+        name,
+        kind,
+        told.get("livemode") is True,
+        _id_of(told.get("account")),
+        created,
+        _uuid(named),
+        _id_of(thing.get("id")) if is_session else None,
+        _id_of(thing.get("id") if is_intent else thing.get("payment_intent")),
+    )
+
+
+def _uuid(text: Any) -> str | None:
+    try:
+        return str(UUID(text)) if isinstance(text, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,85 @@
+"""Settings of billing: name, attribute, how it is read, default, reason, default in words.
+
+Refuses to build the records: `knobs` does, with all the others.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gateway.knob_readers import (
+    readable_file,
+    return_address,
+    service_url,
+    texts,
+    word,
+    yes_or_no,
+)
+
+BillingKnob = tuple[str, str, Callable[[str], Any], Any, str, str]
+
+BILLING: Final[tuple[BillingKnob, ...]] = (
+    (
+        "STRIPE_SECRET_KEY",
+        "stripe_secret_key",
+        word,
+        None,
+        "our key at Stripe; without it the billing routes answer 503",
+        "",
+    ),
+    (
+        "STRIPE_WEBHOOK_SECRET",
+        "stripe_webhook_secrets",
+        texts,
+        (),
+        "with which Stripe signs what it sends; two with a comma while one replaces the other",
+        "",
+    ),
+    (
+        "STRIPE_API_BASE",
+        "stripe_api_base",
+        service_url,
+        None,
+        "another address of Stripe, for tests",
+        "Stripe's own",
+    ),
+    (
+        "STRIPE_AUTOMATIC_TAX",
+        "stripe_automatic_tax",
+        yes_or_no,
+        False,
+        "yes: Stripe computes tax at the checkout; recharges are not possible then",
+        "no",
+    ),
+    (
+        "PACKS",
+        "packs",
+        readable_file,
+        None,
+        "TOML file of what can be bought, which replaces the built-in one",
+        "built in",
+    ),
+    (
+        "BILLING_SUCCESS_URL",
+        "billing_success_url",
+        return_address,
+        None,
+        "where a buyer comes back to; {order_id} is replaced",
+        "the front page of DOMAIN",
+    ),
+    (
+        "BILLING_CANCEL_URL",
+        "billing_cancel_url",
+        return_address,
+        None,
+        "where a buyer who gave up comes back to; {order_id} is replaced",
+        "the front page of DOMAIN",
+    ),
+    (
+        "NOTIFY_ALLOW",
+        "notify_allow",
+        texts,
+        (),
+        "origins with commas that owners' webhooks may have though they are private",
+        "",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Billing: packs, orders, webhooks, refunds, disputes, recharges."""
