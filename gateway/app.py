@@ -8,22 +8,25 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.billing.house import Billing, billing
 from gateway.control.desk import Desk, DeskParts
 from gateway.control.readiness import Readiness, SpoolState, stores
 from gateway.edge.address import Addresses
 from gateway.edge.admitting import Admitter
 from gateway.edge.forward import Signer
 from gateway.edge.forwarder import Forwarder
+from gateway.edge.growing import Grower
 from gateway.edge.hosts import Router
 from gateway.edge.identify import Identifier
 from gateway.edge.measure import Measurer
 from gateway.edge.pipeline import Parts, Pipeline
 from gateway.edge.relay import Relay
+from gateway.edge.request_ids import new_request_id
 from gateway.edge.room import BodyRoom
 from gateway.edge.server import Bounds, Server, make_server
 from gateway.edge.unmetered import Unmetered
@@ -59,6 +62,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("sluice.app")
+Work = Callable[[], Awaitable[int]]
 _PULSE_EVERY_MS = 200
 _REAP_EVERY_MS = 1_000
 _DRAIN_LEDGER_S = 10.0
@@ -102,7 +106,8 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         shipper = Shipper(spool, book, gate, meter, telemetry)
         upstreams = Upstreams(dict(settings.service_urls))
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
-        server, pipeline = _front_door(base, meter, upstreams, secrets)
+        shop = await stack.enter_async_context(_billing(base))
+        server, pipeline = _front_door(base, meter, upstreams, secrets, shop)
         pulse = Pulse(
             gate,
             meter,
@@ -111,7 +116,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             loop.time,
             settings.ship_interval_ms,
         )
-        tasks = _of_node(base, pulse, shipper)
+        tasks = _of_node(base, pulse, shipper, shop)
         base.vitals.watch(spool)
         try:
             yield Node(base, server, pipeline, meter, shipper, spool)
@@ -124,7 +129,11 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
 
 
 def _front_door(
-    base: Ground, meter: Meter, upstreams: Upstreams, secrets: Mapping[str, str]
+    base: Ground,
+    meter: Meter,
+    upstreams: Upstreams,
+    secrets: Mapping[str, str],
+    shop: Billing | None,
 ) -> tuple[Server, Pipeline]:
     """The request path on top of everything else."""
     settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
@@ -148,6 +157,7 @@ def _front_door(
             readiness,
             telemetry,
             base.reserves,
+            shop,
         )
     )
     parts = Parts(
@@ -156,7 +166,7 @@ def _front_door(
         Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), settings.body_deadline_ms),
         Admitter(gate, book, meter, telemetry),
         Forwarder(upstreams, signer, settings.body_deadline_ms),
-        Relay(meter, telemetry),
+        Relay(meter, telemetry, Grower(gate, book)),
         meter,
         {**desk.doors(), **unmetered.doors()},
         telemetry,
@@ -176,7 +186,9 @@ async def _ship_the_rest(shipper: Shipper) -> None:
     _LOG.warning("the ledger did not take everything; the spool ships at the next start")
 
 
-def _of_node(base: Ground, pulse: Pulse, shipper: Shipper) -> list[asyncio.Task[None]]:
+def _of_node(
+    base: Ground, pulse: Pulse, shipper: Shipper, shop: Billing | None
+) -> list[asyncio.Task[None]]:
     failed = base.telemetry.ship_failures.inc
     interval_ms = base.settings.ship_interval_ms
     return [
@@ -184,7 +196,17 @@ def _of_node(base: Ground, pulse: Pulse, shipper: Shipper) -> list[asyncio.Task[
         asyncio.create_task(
             forever(shipper.run_once, name="shipper", idle_ms=interval_ms, failed=failed)
         ),
+        # Who takes a webhook works at it at once, so that a top-up is there within the second.
+        *([] if shop is None else [_repeating(shop.inbox.run_woken, "inbox", 10)]),
     ]
+
+
+def _billing(base: Ground) -> AbstractAsyncContextManager[Billing | None]:
+    return billing(base.settings, base.postgres, base.gate, new_request_id)
+
+
+def _repeating(run_once: Work, name: str, idle_ms: int) -> asyncio.Task[None]:
+    return asyncio.create_task(forever(run_once, name=name, idle_ms=idle_ms))
 
 
 @asynccontextmanager
@@ -193,7 +215,7 @@ async def background(base: Ground) -> AsyncIterator[None]:
     root = spool_root(base.settings)
     adopter = Adopter(root, base.book, base.gate, base.telemetry)
     reaper = Reaper(base.book, base.gate, base.telemetry, root)
-    outbox = Outbox(base.book, base.gate)
+    outbox = Outbox(base.book, base.gate, lambda: base.link.restarts)
 
     async def months() -> int:
         await base.book.ensure_months()
@@ -205,15 +227,14 @@ async def background(base: Ground) -> AsyncIterator[None]:
         (outbox.run_once, "outbox", 200),
         (months, "months", 3_600_000),
     )
-    tasks = [
-        asyncio.create_task(forever(run, name=name, idle_ms=idle_ms))
-        for run, name, idle_ms in works
-    ]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            await ended(task)
+    async with _billing(base) as shop:
+        more = () if shop is None else shop.works()
+        tasks = [_repeating(run, name, idle_ms) for run, name, idle_ms in (*works, *more)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                await ended(task)
 
 
 def listening_socket(bind: str, port: int) -> socket.socket:

@@ -22,7 +22,10 @@ _BODY_DEADLINE_MS: Final = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was identified; `key_id` is None where no key is needed."""
+    """A call that was identified; `key_id` is None where no key is needed.
+
+    `raw` is the body as it came, where that is what a handler wants.
+    """
 
     exchange: Exchange
     route: Route
@@ -30,6 +33,7 @@ class Call:
     key_id: int | None
     query: Mapping[str, str]
     body: Mapping[str, Any]
+    raw: bytes = b""
 
     def number(self, name: str, default: int, most: int) -> int | Problem:
         """A whole number of the query from 1 to `most`."""
@@ -79,6 +83,11 @@ class Stream:
 def query_of(target: str) -> dict[str, str]:
     """The query of a request target; of a repeated name the last."""
     return dict(parse_qsl(target.partition("?")[2], keep_blank_values=True, max_num_fields=None))
+
+
+async def raw_body_of(exchange: Exchange, most_bytes: int) -> bytes | Problem:
+    """The body byte by byte as it came."""
+    return await exchange.body(most_bytes, _BODY_DEADLINE_MS)
 
 
 async def body_of(exchange: Exchange) -> Mapping[str, Any] | Problem:

@@ -6,8 +6,9 @@ Refuses a revoked key everywhere; a suspended one may still be looked at by its 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.control import dash, exporting, giving, owner, pages
-from gateway.control.call import Call, Reply, Stream, body_of, query_of
+from gateway.billing.inbox import MOST_BYTES as MOST_WEBHOOK_BYTES
+from gateway.control import billing, dash, exporting, giving, owner, pages
+from gateway.control.call import Call, Reply, Stream, body_of, query_of, raw_body_of
 from gateway.control.desk_parts import DeskParts
 from gateway.control.minting import mint
 from gateway.edge import refusals
@@ -28,6 +29,9 @@ class _Entry:
     handler: Handler
     needs_key: bool = False
     takes_body: bool = False
+    # The body as it came, at most so many bytes: what it says is worth only with its signature.
+    takes_raw_bytes: int = 0
+    needs_billing: bool = False
 
 
 _ENTRIES: Mapping[str, _Entry] = {
@@ -45,6 +49,18 @@ _ENTRIES: Mapping[str, _Entry] = {
     "dash.authorization": _Entry(dash.user_by_bearer, needs_key=True),
     "dash.transactions": _Entry(dash.transactions, needs_key=True),
     "dash.models": _Entry(dash.models),
+    "dash.products": _Entry(billing.dash_products, needs_billing=True),
+    "dash.checkout": _Entry(
+        billing.dash_checkout, needs_key=True, takes_body=True, needs_billing=True
+    ),
+    "billing.packs": _Entry(billing.packs, needs_billing=True),
+    "billing.checkout": _Entry(
+        billing.checkout, needs_key=True, takes_body=True, needs_billing=True
+    ),
+    "billing.orders": _Entry(billing.orders, needs_key=True, needs_billing=True),
+    "billing.webhook": _Entry(
+        billing.webhook, takes_raw_bytes=MOST_WEBHOOK_BYTES, needs_billing=True
+    ),
 }
 
 
@@ -76,6 +92,8 @@ class Desk:
     async def _answer(
         self, entry: _Entry, exchange: Exchange, route: Route, request_id: str
     ) -> Reply | Stream | Problem:
+        if entry.needs_billing and self._parts.billing is None:
+            return refusals.billing_not_configured()
         key_id = None
         if entry.needs_key:
             found = await self._key(exchange, route, needs_key=True)
@@ -85,8 +103,12 @@ class Desk:
         body = await body_of(exchange) if entry.takes_body else {}
         if isinstance(body, Problem):
             return body
+        most = entry.takes_raw_bytes
+        raw = await raw_body_of(exchange, most) if most else b""
+        if isinstance(raw, Problem):
+            return raw
         query = query_of(exchange.target)
-        call = Call(exchange, route, request_id, key_id, query, body)
+        call = Call(exchange, route, request_id, key_id, query, body, raw)
         return await entry.handler(self._parts, call)
 
     async def _key(

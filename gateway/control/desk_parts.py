@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.admission.gate import Gate
 from gateway.admission.reserves import Reserves
+from gateway.billing.house import Billing
 from gateway.control.readiness import Readiness
 from gateway.edge.identify import Identifier
 from gateway.keys.store import KeyStore
@@ -28,3 +29,4 @@ class DeskParts:
     readiness: Readiness
     telemetry: Telemetry
     reserves: Reserves
+    billing: Billing | None = None
