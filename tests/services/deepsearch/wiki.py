@@ -1,0 +1,59 @@
+"""A few pages that know of each other, served on loopback."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from tests.services.site import Site, html
+
+PAGES: Mapping[str, tuple[str, str]] = {
+    "fallenmoor-lock": (
+        "Fallenmoor Lock",
+        "The lock at Fallenmoor was built in 1788 by the engineer Ada Quill. It lifts boats by "
+        "seven metres between the Elder Canal and the river Wend. Its gates are of oak.",
+    ),
+    "ada-quill": (
+        "Ada Quill",
+        "Ada Quill was an engineer who was born in the town of Harrowdene in 1751. She studied at "
+        "the University of Brackwater and built eleven locks and two aqueducts.",
+    ),
+    "harrowdene": (
+        "Harrowdene",
+        "Harrowdene is a market town on the river Thrum. It has a population of 12,400 and is "
+        "known for its glass works. The mayor of Harrowdene is elected every four years.",
+    ),
+    "elder-canal": (
+        "Elder Canal",
+        "The Elder Canal is ninety kilometres long. It was opened in 1790 and carried coal to the "
+        "mills of Brackwater until 1931.",
+    ),
+    "brackwater": (
+        "University of Brackwater",
+        "The University of Brackwater was founded in 1620. Its school of engineering is the oldest "
+        "in the country.",
+    ),
+}
+
+
+async def _page(request: web.Request) -> web.StreamResponse:
+    found = PAGES.get(request.match_info["name"])
+    if found is None:
+        return web.Response(status=404, text="nothing here")
+    title, text = found
+    return html(
+        f"<html><head><title>{title}</title></head><body><article><h1>{title}</h1>"
+        f"<p>{text}</p></article></body></html>"
+    )
+
+
+def site() -> Site:
+    """The pages, not yet started."""
+    return Site({"/wiki/{name}": _page})
+
+
+def documents(origin: str) -> list[dict[str, str]]:
+    """What the local index is told of them."""
+    return [
+        {"url": f"{origin}/wiki/{name}", "title": title, "content": text}
+        for name, (title, text) in PAGES.items()
+    ]
