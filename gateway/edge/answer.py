@@ -12,19 +12,16 @@ import re
 from collections import deque
 from typing import Final
 
+from gateway.edge.answer_fields import Headers, chunk_size, parse_fields
 from gateway.errors import AnswerBroken, Fault
 from gateway.units import KIB
 
 MAX_HEAD_BYTES: Final = 64 * KIB
 MAX_TRAILER_BYTES: Final = 8 * KIB
-MAX_HEADERS: Final = 200
 _HIGH_WATER_BYTES: Final = 256 * KIB
 _NO_BODY: Final = frozenset((204, 304))
-_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 _UNTIL_CLOSE: Final = -1
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: |$)")
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class Answer:
@@ -186,6 +183,15 @@ class Answer:
             self._failure = failure
             self._wake()
 
+    def give_up(self, failure: Fault) -> None:
+        """Want no more of it: the service sees its connection closed, the reader the failure."""
+        if self.ended:
+            return
+        self.fail(failure)
+        # The end of the connection is not the end of a body that lasts until then.
+        self._remaining = max(0, self._remaining)
+        self._flow.close()
+
     def spoil(self, failure: Fault) -> None:
         """It seemed to be whole and is not: fail although it has ended."""
         self.ended = False
@@ -239,7 +245,7 @@ class Answer:
                 if size - at >= 300:
                     raise AnswerBroken("an endless chunk head")
                 break
-            length = _chunk_size(data[at:line_end])
+            length = chunk_size(data[at:line_end])
             at = line_end + 2
             if length:
                 self._remaining = length + 2
@@ -261,26 +267,6 @@ class Answer:
         self.trailers = parse_fields(data[:end].split(b"\r\n"))
         self._end()
         return data[end + 4 :]
-
-
-def _chunk_size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip(b" \t")
-    if not digits or len(digits) > 12 or not _HEX.issuperset(digits):
-        raise AnswerBroken("an unreadable chunk size")
-    return int(digits, 16)
-
-
-def parse_fields(lines: list[bytes]) -> Headers:
-    """Header lines as pairs, names in lower case; raises AnswerBroken on a line that is none."""
-    if len(lines) > MAX_HEADERS:
-        raise AnswerBroken("too many headers")
-    fields: Headers = []
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or not name or name[-1:] in b" \t" or name[:1] in b" \t":
-            raise AnswerBroken("a header without a name")
-        fields.append((name.lower(), value.strip(b" \t")))
-    return fields
 
 
 def parse_head(head: bytes, flow: asyncio.ReadTransport) -> Answer:

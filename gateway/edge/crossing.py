@@ -18,6 +18,7 @@ from gateway.products.counting import Price, Reported, price
 from gateway.units import KIB, MIB
 
 LEFT_STATUS: Final = 499
+ENDED_STATUS: Final = 402
 # The rule of a charge that its client's X-Max-Charge has made smaller.
 CAPPED: Final = "capped"
 # Counting takes some 35 ms per MiB. What a request may stop the event loop for, and what the
@@ -83,6 +84,19 @@ class Crossing:
         cost = self._price(tokens, rule)
         name = "produced" if cost.tokens and cost.rule != CAPPED else cost.rule
         return Verdict(Outcome.CLIENT_LEFT_MIDWAY, LEFT_STATUS, tokens, cost.tokens, name)
+
+    def ended(self) -> Verdict:
+        """We ended it: what was produced, and no more than was held."""
+        assert self.answer is not None
+        reading = self.watch.reading() if self.watch is not None else NOTHING_READ
+        tokens = reported(self.measured.product, self.answer, reading)
+        rule = rule_of(self.answer)
+        if rule == VOID or reading.is_error:
+            return Verdict(Outcome.BALANCE_ENDED, ENDED_STATUS, tokens, 0, "failed")
+        cost = self._price(tokens, rule)
+        charged = min(cost.tokens, self.passage.held_tokens)
+        name = cost.rule if cost.rule == CAPPED else "produced"
+        return Verdict(Outcome.BALANCE_ENDED, ENDED_STATUS, tokens, charged, name)
 
     def _price(self, tokens: int | None, rule: str | None) -> Price:
         if self.passage.key_id is None:

@@ -6,7 +6,7 @@ Refuses hop-by-hop fields, internal ones, and whatever would let a service speak
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.edge.answer import Headers
+from gateway.edge.answer_fields import Headers
 
 _DROPPED: Final = frozenset(
     (

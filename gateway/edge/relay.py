@@ -12,16 +12,16 @@ from gateway.edge import refusals
 from gateway.edge.answer import Answer
 from gateway.edge.connection import ClientTooSlow
 from gateway.edge.crossing import Crossing
+from gateway.edge.endings import ended_event, error_event
 from gateway.edge.foreign import NOT_LET_IN, is_envelope, refused_by_service
+from gateway.edge.growing import BalanceEnded, Grower, Growth
 from gateway.edge.passing import retry_line, service_lines, usage_lines
-from gateway.edge.problems import render
 from gateway.edge.reports import VOID, Watch, is_json, is_sse, read_whole, rule_of, watch_of
 from gateway.edge.sse import SseWatch
 from gateway.edge.usage import NOTHING_READ, Reading
 from gateway.errors import AnswerBroken, Problem, ServiceFault, ServiceTimeout
 from gateway.metering.meter import Meter, Verdict
 from gateway.metering.outcomes import Outcome
-from gateway.products.product import Family
 from gateway.telemetry import Telemetry
 from gateway.units import KIB
 
@@ -37,8 +37,9 @@ _TAKE_S: Final = 10.0
 class Relay:
     """Sends answers on and decides their outcome."""
 
-    def __init__(self, meter: Meter, telemetry: Telemetry) -> None:
+    def __init__(self, meter: Meter, telemetry: Telemetry, grower: Grower) -> None:
         self._meter = meter
+        self._grower = grower
         self._telemetry = telemetry
 
     async def relay(self, crossing: Crossing, answer: Answer) -> Problem | None:
@@ -89,18 +90,25 @@ class Relay:
             # In chunks, whatever the length: the price must have a place behind the body.
             length = None
         await exchange.start(answer.status, lines, length, _TRAILER)
+        growth = self._grower.follow(crossing, answer)
         try:
-            last = await self._pass_on(crossing, answer)
+            last = await self._pass_on(crossing, answer, growth)
+        except BalanceEnded as ended:
+            await self._balance_ended(crossing, answer, ended.problem)
+            return
         except ServiceFault as fault:
             await self._broke_off(crossing, answer, fault)
             return
+        finally:
+            if growth is not None:
+                growth.stop()
         reading = crossing.watch.reading() if crossing.watch is not None else NOTHING_READ
         verdict = await self._verdict(crossing, reading)
         await self._meter.settle_now(passage, verdict)
         await exchange.finish(last, usage_lines(verdict.cost_tokens, verdict.rule))
         self._meter.delivered(passage)
 
-    async def _pass_on(self, crossing: Crossing, answer: Answer) -> bytes:
+    async def _pass_on(self, crossing: Crossing, answer: Answer, growth: Growth | None) -> bytes:
         """Everything but what may be the end, which is returned; the product's cap holds."""
         exchange, watch, size, held = crossing.exchange, crossing.watch, 0, b""
         most_bytes = crossing.measured.product.max_answer_bytes
@@ -115,6 +123,8 @@ class Relay:
                 raise AnswerBroken("the answer is larger than this product's cap")
             if watch is not None:
                 watch.feed(piece)
+                if growth is not None:
+                    growth.look()
             if answer.ended and not answer.pending:
                 return held + piece
             if held:
@@ -122,6 +132,21 @@ class Relay:
             keep = _may_be_end(answer, watch, len(piece))
             held = piece[len(piece) - keep :]
             await exchange.write(piece[: len(piece) - keep] if keep else piece)
+
+    async def _balance_ended(self, crossing: Crossing, answer: Answer, problem: Problem) -> None:
+        """We ended it: what was produced is charged, and the last event says why."""
+        exchange, passage = crossing.exchange, crossing.passage
+        verdict = crossing.ended()
+        self._telemetry.refusals.labels(problem.code).inc()
+        await self._meter.settle_now(passage, verdict)
+        watch = crossing.watch
+        if isinstance(watch, SseWatch) and watch.at_boundary and answer.body_bytes is None:
+            family = crossing.measured.product.family
+            event = ended_event(problem, family, passage.request_id, verdict.cost_tokens)
+            await exchange.finish(event, usage_lines(verdict.cost_tokens, verdict.rule))
+        else:
+            exchange.break_off()
+        self._meter.delivered(passage)
 
     async def _broke_off(self, crossing: Crossing, answer: Answer, fault: ServiceFault) -> None:
         """The service failed in the middle: void, and the client can see that it is not whole."""
@@ -142,7 +167,7 @@ class Relay:
                 if slow
                 else refusals.service_broke_off(name)
             )
-            event = _error_event(problem, family, passage.request_id)
+            event = error_event(problem, family, passage.request_id)
             await exchange.finish(event, usage_lines(0, "failed"))
             exchange.keep_alive = False
         else:
@@ -188,11 +213,6 @@ def _may_be_end(answer: Answer, watch: Watch | None, size: int) -> int:
     if isinstance(watch, SseWatch):
         return size if watch.may_end else 0
     return 1
-
-
-def _error_event(problem: Problem, family: Family, request_id: str) -> bytes:
-    # The blank line ends an event of the service that has only its own missing.
-    return b"\nevent: error\ndata: %b\n\n" % render(problem, family, request_id)[2]
 
 
 async def _gathered(answer: Answer) -> bool:

@@ -1,5 +1,8 @@
 """Follows a stream of server-sent events by what its events say: usage, errors, its end.
 
+A service may tell what it has used so far in comments, `: usage 1234`: the running usage. The usage
+of its final event goes before that.
+
 Refuses to keep the stream: of what has gone by it knows the newest usage, whether any event was an
 error, and the line that has not ended yet. Only whole lines count, so that a text which mentions
 an error event is none.
@@ -11,19 +14,32 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.edge.usage import Reading, first_number, says_error
+from gateway.edge.usage import Reading, first_number, says_error, tokens_of
 from gateway.units import MIB
 
 # The last event of a deepsearch stream has the whole answer in one line.
 _LONGEST_LINE_BYTES: Final = 4 * MIB
 _FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"(?!thinking_end")')
 _DONE: Final = b"[DONE]"
+_RUNNING: Final = b": usage "
 
 
 class SseWatch:
-    """`paths` are the catalogue's usage fields. `may_end`: nothing need follow the newest event."""
+    """`paths` are the catalogue's usage fields. `may_end`: nothing need follow the newest event.
 
-    __slots__ = ("_is_error", "_line", "_overlong", "_paths", "_tokens", "may_end")
+    `running_tokens` is the newest running usage, None before the first.
+    """
+
+    __slots__ = (
+        "_is_error",
+        "_is_final",
+        "_line",
+        "_overlong",
+        "_paths",
+        "_tokens",
+        "may_end",
+        "running_tokens",
+    )
 
     def __init__(self, paths: Sequence[Sequence[str]]) -> None:
         self._paths = paths
@@ -31,7 +47,9 @@ class SseWatch:
         self._overlong = False
         self._tokens: int | None = None
         self._is_error = False
+        self._is_final = False
         self.may_end = False
+        self.running_tokens: int | None = None
 
     def feed(self, data: bytes) -> None:
         """See some more bytes of the stream."""
@@ -60,11 +78,13 @@ class SseWatch:
             line, self._line = bytes(self._line), bytearray()
             self._see(line)
             self._line = bytearray(line)
-        return Reading(self._tokens, self._is_error)
+        return Reading(self._tokens if self._is_final else self.running_tokens, self._is_error)
 
     def _see(self, line: bytes) -> None:
         if line.startswith(b"data:"):
             self._see_data(line[5:].strip())
+        elif line.startswith(_RUNNING):
+            self._runs(tokens_of(line[len(_RUNNING) :].strip()))
         elif line.startswith(b"event:") and line[6:].strip() == b"error":
             self._is_error = True
 
@@ -85,7 +105,17 @@ class SseWatch:
             return
         self._is_error = self._is_error or says_error(document)
         tokens = first_number(document, self._paths) if told else None
-        if tokens is not None:
-            self._tokens = tokens
-            # Usage beside a choice that goes on is a running count.
-            self.may_end = self.may_end or not document.get("choices")
+        if tokens is None:
+            return
+        # Usage beside a choice that goes on is a running count.
+        ends = not document.get("choices")
+        self.may_end = self.may_end or ends
+        if ends or _FINISHED.search(text):
+            self._tokens, self._is_final = tokens, True
+        else:
+            self._runs(tokens)
+
+    def _runs(self, tokens: int | None) -> None:
+        """So much was used up to now; a count that falls is not believed."""
+        if tokens is not None and tokens > (self.running_tokens or -1):
+            self.running_tokens = tokens

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.edge.answer import Headers
+from gateway.edge.answer_fields import Headers
 from gateway.units import KIB
 
 # More than any request can cost, and sums of several stay below 2**63.

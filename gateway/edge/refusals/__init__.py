@@ -5,10 +5,14 @@ Refuses to render: a Problem knows no envelope. Codes are stable; those of the w
 """
 
 from gateway.edge.refusals.callers import (
+    BALANCE_ENDED,
     authorization_format,
+    balance_ended,
     balance_too_low,
     body_beyond_balance,
+    hold_used_up,
     invalid_key,
+    max_charge_used,
     missing_key,
     revoked,
     suspended,
@@ -58,7 +62,9 @@ from gateway.edge.refusals.services import (
 )
 
 __all__ = [
+    "BALANCE_ENDED",
     "authorization_format",
+    "balance_ended",
     "balance_too_low",
     "billing_not_configured",
     "body_beyond_balance",
@@ -73,6 +79,7 @@ __all__ = [
     "degraded",
     "head_timeout",
     "head_too_large",
+    "hold_used_up",
     "idempotency_key_reused",
     "idempotency_key_unreadable",
     "internal_error",
@@ -82,6 +89,7 @@ __all__ = [
     "invalid_query",
     "malformed_http",
     "max_charge_too_low",
+    "max_charge_used",
     "method_not_allowed",
     "missing_key",
     "never_fits",

@@ -1,6 +1,10 @@
 """Refusals of who asks: keys that are missing, wrong, dead, or without balance."""
 
+from typing import Final
+
 from gateway.errors import Problem
+
+BALANCE_ENDED: Final = "BALANCE_ENDED"
 
 
 def missing_key() -> Problem:
@@ -52,6 +56,38 @@ def balance_too_low(balance_tokens: int, hold_tokens: int) -> Problem:
         f"Insufficient account balance: {balance_tokens:,} tokens are free and this request may "
         f"need {hold_tokens:,}; please recharge",
         fields={"balance_tokens": balance_tokens, "hold_tokens": hold_tokens},
+    )
+
+
+def balance_ended(held_tokens: int) -> Problem:
+    """A streamed answer has used what was set aside for it, and there is no more."""
+    return Problem(
+        "BALANCE_ENDED",
+        402,
+        f"The account balance is used up: the {held_tokens:,} tokens that could be set aside for "
+        "this answer are spent, so it ends here; please recharge",
+        fields={"held_tokens": held_tokens},
+    )
+
+
+def hold_used_up(held_tokens: int) -> Problem:
+    """The same, where the balance could not be asked."""
+    return Problem(
+        "BALANCE_ENDED",
+        402,
+        f"The {held_tokens:,} tokens that were set aside for this answer are spent and no more "
+        "could be set aside at the moment, so it ends here; please try again",
+        fields={"held_tokens": held_tokens},
+    )
+
+
+def max_charge_used(max_charge: int) -> Problem:
+    """An answer that has gone far beyond what its client would pay for."""
+    return Problem(
+        "BALANCE_ENDED",
+        402,
+        f"The {max_charge:,} tokens of X-Max-Charge are spent, so this answer ends here",
+        fields={"max_charge": max_charge},
     )
 
 
