@@ -12,8 +12,11 @@ from gateway.admission.gate import Gate
 from gateway.billing.checkout import Checkout, Terms
 from gateway.billing.inbox import Inbox
 from gateway.billing.looking import Looker
+from gateway.billing.notify import Notifier
 from gateway.billing.pack_file import load_packs
 from gateway.billing.packs import Packs
+from gateway.billing.recharge import Recharges
+from gateway.billing.recharge_till import RechargeTill
 from gateway.billing.stripe_port import StripePort
 from gateway.billing.sweep import Sweep
 from gateway.billing.till import Till
@@ -25,6 +28,8 @@ from gateway.sql import load_queries
 _INBOX_MS: Final = 1_000
 # How often a worker asks whether it is time; the database says when it is.
 _SWEEP_MS: Final = 10_000
+_RECHARGE_MS: Final = 2_000
+_NOTICE_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,9 @@ class Billing:
     checkout: Checkout
     inbox: Inbox
     sweep: Sweep
+    recharge_till: RechargeTill
+    recharges: Recharges
+    notifier: Notifier
     takes_webhooks: bool
 
     def works(self) -> tuple[tuple[Callable[[], Awaitable[int]], str, int], ...]:
@@ -46,6 +54,8 @@ class Billing:
         return (
             (self.inbox.run_once, "inbox", _INBOX_MS),
             (self.sweep.run_once, "billing sweep", _SWEEP_MS),
+            (self.recharges.run_once, "recharges", _RECHARGE_MS),
+            (self.notifier.run_once, "notices", _NOTICE_MS),
         )
 
 
@@ -58,7 +68,8 @@ async def billing(
     if settings.stripe_secret_key is None:
         yield None
         return
-    till = Till(postgres, load_queries())
+    queries = load_queries()
+    till, recharge_till = Till(postgres, queries), RechargeTill(postgres, queries)
     port = StripePort(settings.stripe_secret_key, settings.stripe_api_base)
     looker = Looker(till, port, gate)
     front = f"http://localhost:{settings.port}/"
@@ -79,6 +90,9 @@ async def billing(
             Checkout(till, port, packs, terms, new_id),
             Inbox(till, port, looker, settings.stripe_webhook_secrets),
             Sweep(till, port, looker),
+            recharge_till,
+            Recharges(till, recharge_till, port, looker, packs, terms, new_id),
+            Notifier(recharge_till, settings.notify_allow),
             bool(settings.stripe_webhook_secrets),
         )
     finally:

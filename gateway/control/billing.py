@@ -51,7 +51,7 @@ async def checkout(parts: DeskParts, call: Call) -> Reply | Problem:
     if unknown:
         text = f"{unknown[0][:64]!r} is not known here; {', '.join(sorted(_FIELDS))} are"
         return refusals.invalid_field(unknown[0][:64], text)
-    pack = _pack(of(parts), call.body)
+    pack = pack_of(of(parts), call.body)
     if isinstance(pack, Problem):
         return pack
     mistake = _wrong_words(call.body)
@@ -157,7 +157,8 @@ def of(parts: DeskParts) -> Billing:
     return parts.billing
 
 
-def _pack(found: Billing, body: Mapping[str, Any]) -> Pack | Problem:
+def pack_of(found: Billing, body: Mapping[str, Any]) -> Pack | Problem:
+    """The pack that is named, if it has a price in the currency that is."""
     name, currency = body.get("pack"), body.get("currency")
     pack = found.packs.packs.get(name) if isinstance(name, str) else None
     if pack is None:
@@ -250,7 +251,7 @@ async def dash_checkout(parts: DeskParts, call: Call) -> Reply | Problem:
     name = call.body.get("price_id")
     pack_name, _, currency = name.rpartition(".") if isinstance(name, str) else ("", "", "")
     words = {**call.body, "pack": pack_name, "currency": currency}
-    pack = _pack(of(parts), words)
+    pack = pack_of(of(parts), words)
     if isinstance(pack, Problem):
         return refusals.invalid_field("price_id", "must be a price_id of GET /api/v1/product")
     mistake = _wrong_words(words)

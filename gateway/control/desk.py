@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.billing.inbox import MOST_BYTES as MOST_WEBHOOK_BYTES
-from gateway.control import billing, dash, exporting, giving, owner, pages
+from gateway.control import billing, dash, exporting, giving, owner, pages, recharging
 from gateway.control.call import Call, Reply, Stream, body_of, query_of, raw_body_of
 from gateway.control.desk_parts import DeskParts
 from gateway.control.minting import mint
@@ -58,6 +58,11 @@ _ENTRIES: Mapping[str, _Entry] = {
         billing.checkout, needs_key=True, takes_body=True, needs_billing=True
     ),
     "billing.orders": _Entry(billing.orders, needs_key=True, needs_billing=True),
+    "billing.recharge.show": _Entry(recharging.show, needs_key=True, needs_billing=True),
+    "billing.recharge.allow": _Entry(
+        recharging.allow, needs_key=True, takes_body=True, needs_billing=True
+    ),
+    "billing.recharge.stop": _Entry(recharging.stop, needs_key=True, needs_billing=True),
     "billing.webhook": _Entry(
         billing.webhook, takes_raw_bytes=MOST_WEBHOOK_BYTES, needs_billing=True
     ),

@@ -32,6 +32,7 @@ class Door:
     needs_key: bool = False
 
 
+_RECHARGE: Final = "/v1/billing/auto-recharge"
 KEYS: Final = (
     Door("POST", "/v1/keys", Kind.CONTROL, "keys.mint"),
     Door("GET", "/v1/keys/me", Kind.CONTROL, "keys.show", needs_key=True),
@@ -47,6 +48,9 @@ KEYS: Final = (
     Door("GET", "/v1/billing/packs", Kind.CONTROL, "billing.packs"),
     Door("POST", "/v1/billing/checkout", Kind.CONTROL, "billing.checkout", needs_key=True),
     Door("GET", "/v1/billing/orders", Kind.CONTROL, "billing.orders", needs_key=True),
+    Door("GET", _RECHARGE, Kind.CONTROL, "billing.recharge.show", needs_key=True),
+    Door("PUT", _RECHARGE, Kind.CONTROL, "billing.recharge.allow", needs_key=True),
+    Door("DELETE", _RECHARGE, Kind.CONTROL, "billing.recharge.stop", needs_key=True),
     # Stripe signs what it sends; it has no key of ours.
     Door("POST", "/v1/billing/webhook", Kind.CONTROL, "billing.webhook"),
 )

@@ -25,6 +25,7 @@ RANKS = {
     "gateway.billing.facts": 2,
     "gateway.billing.seen": 2,
     "gateway.billing.words": 2,
+    "gateway.billing.guard": 2,
     "gateway.admission.ask": 2,
     "gateway.admission.model": 2,
     "gateway.admission.window": 2,

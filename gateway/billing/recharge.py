@@ -1,0 +1,107 @@
+"""Top-ups by themselves: a key that its owner allowed to, below its threshold, buys a pack.
+
+1. The order's row, in one transaction with all conditions: allowed, active, below the threshold,
+   none in flight, within the month's cap, not in the pause after a decline.
+2. The saved method is charged; the row's id is Stripe's idempotency key.
+3. The order is settled like any other. A decline makes the pauses longer; the fourth in a row
+   switches it off, and the owner's webhook is told.
+
+Refuses to ask a second time what may have been done: killed after 1, the same call is repeated;
+after half a day, when Stripe may have forgotten the call, the payment is looked for instead.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gateway.billing.checkout import Terms
+from gateway.billing.looking import Looker
+from gateway.billing.orders import Order, StripeRefused
+from gateway.billing.packs import Packs
+from gateway.billing.recharge_till import RechargeTill
+from gateway.billing.seen import IntentSeen, Sight
+from gateway.billing.stripe_port import StripePort
+from gateway.billing.till import Till
+
+_LOG = logging.getLogger("sluice.billing")
+DEFAULT_THRESHOLD_TOKENS: Final = 1_000_000
+_BATCH: Final = 20
+_LIFETIME_S: Final = 86_400
+_RESUME_AFTER_S: Final = 60
+# Stripe keeps idempotency keys for at least a day.
+_TRUST_REPEATS_S: Final = 43_200
+
+
+class Recharges:
+    """Finds keys that are due and charges for them."""
+
+    def __init__(
+        self,
+        till: Till,
+        recharges: RechargeTill,
+        port: StripePort,
+        looker: Looker,
+        packs: Packs,
+        terms: Terms,
+        new_id: Callable[[], str],
+        resume_after_s: int = _RESUME_AFTER_S,
+    ) -> None:
+        self._till = till
+        self._recharges = recharges
+        self._port = port
+        self._looker = looker
+        self._packs = packs
+        self._terms = terms
+        self._new_id = new_id
+        self._resume_after_s = resume_after_s
+
+    async def run_once(self) -> int:
+        """Charge for every key that is due, and end what was begun; how many were charged.
+
+        Raises StripeUnavailable: what was begun is resumed later.
+        """
+        charged = 0
+        for order_id in await self._recharges.to_resume(self._resume_after_s, _BATCH):
+            charged += await self._pay(order_id)
+        for key_id, pack_name, currency in await self._recharges.due(_BATCH):
+            pack = self._packs.packs.get(pack_name)
+            if pack is None or currency not in pack.prices_minor:
+                await self._recharges.stop(key_id, "pack_gone")
+            elif self._terms.automatic_tax:
+                await self._recharges.stop(key_id, "tax")
+            else:
+                order_id = self._new_id()
+                said = await self._recharges.begin(
+                    order_id,
+                    key_id,
+                    pack,
+                    currency,
+                    livemode=self._port.livemode,
+                    lifetime_s=_LIFETIME_S,
+                )
+                if said == "NEW":
+                    charged += await self._pay(order_id)
+        return charged
+
+    async def _pay(self, order_id: str) -> int:
+        order = await self._till.order(order_id)
+        if order is None or order.livemode != self._port.livemode:
+            return 0
+        try:
+            intent = await self._intent(order)
+        except StripeRefused as refused:
+            _LOG.warning("recharge %s was refused: %s", order_id, refused)
+            await self._till.abandon(order, refused.code)
+            return 0
+        if intent is None:
+            await self._till.abandon(order, "it was never asked for")
+            return 0
+        # False: a webhook was faster, and has settled it.
+        await self._looker.settle(order, Sight(None, intent))
+        return 1
+
+    async def _intent(self, order: Order) -> IntentSeen | None:
+        if order.created_s + _TRUST_REPEATS_S < time.time():
+            return await self._port.intent_of_order(order)
+        return await self._port.charge_saved(order)
