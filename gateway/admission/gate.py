@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.admission.ask import Ask, Decision, Extension, Hold, Settlement, Standing
-from gateway.admission.copies import Copies
+from gateway.admission.copies import PATTERN, Copies
 from gateway.admission.local import LocalLimiter
 from gateway.admission.orphans import DEAD_AFTER_S, Orphans
 from gateway.admission.refusals import Refusals
@@ -97,6 +97,8 @@ class Gate:
         self._slots = tag_slots()
         self._orphans = Orphans(link, self.scripts, self._slots, self.loop.time)
         self._copies = Copies(link)
+        # A copy that a snapshot brings back may be of before a revocation.
+        link.forget_with_process(PATTERN)
         self.riders = Riders()
 
     def admit(self, ask: Ask) -> asyncio.Future[Decision]:

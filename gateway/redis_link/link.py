@@ -34,6 +34,7 @@ class RedisLink:
         self._endpoint = read_url(url)
         self._deadline_s = deadline_ms / 1_000
         self._scripts: list[Script] = []
+        self._volatile: list[str] = []
         self._counters = Counters()
         self._seed: Node | None = None
         self._nodes: dict[tuple[str, int], Node] = {}
@@ -90,6 +91,13 @@ class RedisLink:
         script = Script.of(text)
         self._scripts.append(script)
         return script
+
+    def forget_with_process(self, pattern: str) -> None:
+        """Keys of this pattern are only read by those who talk to the process that they were
+        written in: a snapshot or a replica that brings them back is old. Call it before `open`.
+        """
+        assert self._seed is None, "a connection deletes what is known by then"
+        self._volatile.append(pattern)
 
     async def open(self) -> None:
         """Connect. RedisUnavailable when that fails; the link then goes on trying by itself."""
@@ -151,7 +159,9 @@ class RedisLink:
         return answer
 
     def _node(self, endpoint: Endpoint) -> Node:
-        return Node(endpoint, self._scripts, self._counters, self._deadline_s, self._error)
+        return Node(
+            endpoint, self._scripts, self._volatile, self._counters, self._deadline_s, self._error
+        )
 
     def _at(self, host: str, port: int) -> Node:
         found = self._nodes.get((host, port))

@@ -1,10 +1,11 @@
 """One server: keeps a connection to it, and says no at once while there is none.
 
 1. A keeper task connects, tells credentials, database and scripts, and only then is the node up.
-2. A first failure is met with a new connection at once; what is asked meanwhile waits, within its
+2. Before that, what must not outlive the process that it was written in is deleted, once.
+3. A first failure is met with a new connection at once; what is asked meanwhile waits, within its
    deadline. Two failures within a second open the breaker: everything fails without waiting
    until the keeper, which tries with growing pauses, has had an answer again.
-3. A script that the server has forgotten is loaded again and the command sent once more.
+4. A script that the server has forgotten is loaded again and the command sent once more.
 
 Refuses to repeat a command whose answer was lost: only the caller knows whether that is harmless.
 """
@@ -28,6 +29,8 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 ATTEMPTS = 4
 _RUN_ID_LENGTH = 40
+_SCANNED = 1_000
+_SCAN_ENDS = b"0"
 
 Redirect = Callable[["Node", Answer[object], str], None]
 
@@ -48,6 +51,7 @@ class Node:
         self,
         endpoint: Endpoint,
         scripts: list[Script],
+        volatile: list[str],
         counters: Counters,
         deadline_s: float,
         redirect: Redirect,
@@ -58,6 +62,7 @@ class Node:
         self.reason = "not connected yet"
         self.first_outcome = asyncio.Event()
         self._scripts = scripts
+        self._volatile = volatile
         self._counters = counters
         self._deadline_s = deadline_s
         self._redirect = redirect
@@ -67,6 +72,7 @@ class Node:
         self._failed_s: deque[float] = deque(maxlen=FAILURES_TO_OPEN)
         self._loading = False
         self._run_id = b""
+        self._serves_writes = False
         self._keeper = self._loop.create_task(self._keep(), name=f"redis {endpoint}")
 
     @property
@@ -146,6 +152,7 @@ class Node:
             async with asyncio.timeout(self._deadline_s):
                 await self._dial(connection)
                 await self._greet(connection)
+            await self._forget(connection)
         except (OSError, TimeoutError, RedisUnavailable) as fault:
             self.reason = f"cannot connect: {str(fault) or 'no answer within the deadline'}"
             connection.drop(self.reason)
@@ -176,7 +183,38 @@ class Node:
             await load
         if isinstance(info, bytes):
             self.cluster = b"cluster_enabled:1" in info
+            self._serves_writes = b"role:slave" not in info
             self._know(info.partition(b"run_id:")[2][:_RUN_ID_LENGTH])
+
+    async def _forget(self, connection: Connection) -> None:
+        """Delete what may not outlive the process that it was written in, before anybody reads.
+
+        Another process may have begun with an old snapshot, or be a replica that was promoted and
+        had not everything. A script that names the process is the mark that it was done: scripts
+        are in no snapshot that this process could have read.
+        """
+        if not self._volatile or not self._serves_writes:
+            return
+        mark = Script.of(f"return '{self._run_id.decode()}'")
+        if await self._ask(connection, "SCRIPT", "EXISTS", mark.sha) == [1]:
+            return
+        for pattern in self._volatile:
+            await self._delete(connection, pattern)
+        await self._say(connection, mark.load())
+
+    async def _delete(self, connection: Connection, pattern: str) -> None:
+        cursor = _SCAN_ENDS
+        while True:
+            words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
+            page = await self._ask(connection, *words)
+            assert isinstance(page, list)
+            cursor, keys = page
+            # One by one: in a cluster they belong to different slots.
+            for deleted in [self._say(connection, encode("UNLINK", key)) for key in keys]:
+                await deleted
+            self._fail_late(self._loop.time())
+            if cursor == _SCAN_ENDS:
+                return
 
     def _know(self, run_id: bytes) -> None:
         """Note which process answers: another one than before remembers nothing of ours."""
