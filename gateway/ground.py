@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.admission.copies import Copies
 from gateway.admission.gate import Gate
 from gateway.admission.reserves import Reserves
+from gateway.billing.till import Till
 from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
 from gateway.control.readiness import Readiness, spools_of_machine, stores
@@ -122,6 +123,7 @@ def ops_parts(base: Ground) -> OpsParts:
             stores(base.link, base.postgres), lambda: spools_of_machine(telemetry, folder, name)
         ),
         lambda: exposition(telemetry, folder, name),
+        Till(base.postgres, load_queries()),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.admission.gate import Gate
+from gateway.billing.till import Till
 from gateway.control.proof import Proof
 from gateway.control.readiness import Readiness
 from gateway.keys.store import KeyStore
@@ -24,3 +25,4 @@ class OpsParts:
     proof: Proof
     readiness: Readiness
     metrics: Callable[[], bytes]
+    till: Till
