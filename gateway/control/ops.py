@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 
 from gateway.control.admin import Admin
+from gateway.control.admin_billing import AdminBilling
 from gateway.control.admin_books import AdminBooks
 from gateway.control.call import Reply, Stream
 from gateway.control.ops_parts import OpsParts
@@ -60,6 +61,7 @@ def _application(parts: OpsParts) -> web.Application:
         ("GET", "/admin/keys/{key_id}/usage/export", books.export),
         ("GET", "/admin/keys/{key_id}/usage/days", books.days),
         ("GET", "/admin/closed-days", books.published),
+        ("GET", "/admin/billing", AdminBilling(parts.till).show),
     )
     application.router.add_get("/metrics", probes.metrics)
     application.router.add_get("/live", probes.live)
