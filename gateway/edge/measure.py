@@ -138,12 +138,8 @@ class Measurer:
             return refusals.classify_undecided()
         if body and len(body) > product.max_request_bytes:
             return refusals.body_too_large(product.max_request_bytes)
-        is_open = False
-        if body is not None:
-            size = len(body)
-        elif length is not None:
-            size = length
-        else:
+        is_open, size = False, length if body is None else len(body)
+        if size is None:
             is_open = product.holding is Holding.BODY
             size = product.max_request_bytes if is_open else len(prefix)
         path = route.upstream_path
