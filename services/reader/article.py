@@ -11,27 +11,19 @@ from typing import Any, Final
 from lxml import etree  # type: ignore[import-untyped]
 from trafilatura import bare_extraction
 
+from services.reader.carry import CARRIERS, CODE
+
 # The tags of the extractor's own tree, and the HTML they stand for.
 PLAIN: Final = {
     "body": "body",
     "p": "p",
     "lb": "br",
     "item": "li",
-    "ref": "a",
-    "graphic": "img",
     "table": "table",
     "row": "tr",
     "quote": "blockquote",
     "del": "del",
     "div": "div",
-}
-MARKED: Final = {
-    "#b": "strong",
-    "#i": "em",
-    "#u": "u",
-    "#t": "code",
-    "#sub": "sub",
-    "#sup": "sup",
 }
 BLOCKS: Final = frozenset({"p", "li", "tr", "pre", "blockquote", "h1", "h2", "h3", "br"})
 HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -52,14 +44,11 @@ def find(html: str) -> Article | None:
         html,
         include_comments=False,
         include_tables=True,
-        include_links=True,
-        include_images=True,
-        include_formatting=True,
         with_metadata=False,
     )
     if document is None or document.body is None:
         return None
-    text = "".join(document.body.itertext())
+    text = CARRIERS.sub("", "".join(document.body.itertext()))
     for element in list(document.body.iter()):
         if isinstance(element.tag, str):
             _to_html(element)
@@ -70,14 +59,14 @@ def find(html: str) -> Article | None:
 
 def _to_html(element: Any) -> None:
     tag, rend = element.tag, element.attrib.pop("rend", "")
-    if tag == "ref":
-        element.set("href", element.attrib.pop("target", ""))
+    begins = "".join(element.itertext()) if tag == "code" else element.text or ""
+    if tag in ("code", "quote") and begins.startswith(CODE):
+        element.tag = "div"  # its own tags are carried in it
+        return
     if tag in PLAIN:
         element.tag = PLAIN[tag]
     elif tag == "head":
         element.tag = rend if rend in HEADINGS else "h3"
-    elif tag == "hi":
-        element.tag = MARKED.get(rend, "em")
     elif tag == "list":
         element.tag = "ol" if rend == "ol" else "ul"
     elif tag == "cell":

@@ -43,13 +43,23 @@ class Picture:
 
 
 class Dom:
-    """A parsed page whose addresses are absolute, unless `url` is empty."""
+    """A parsed page whose addresses are absolute, unless `url` is empty.
 
-    def __init__(self, html: str, url: str, *, keep_data_urls: bool) -> None:
+    Of a `part` of one they are already, and it says nothing about the page.
+    """
+
+    def __init__(
+        self, html: str, url: str, *, keep_data_urls: bool = True, part: bool = False
+    ) -> None:
         self.tree = LexborHTMLParser(html)
         self._keep_data_urls = keep_data_urls
         base = self.tree.css_first("base[href]")
         self._base = _join(url, base.attrs.sget("href")) or url if base else url
+        self.metadata: dict[str, str] = {}
+        self.published_time: str | None = None
+        self.title = ""
+        if part:
+            return
         self.metadata = facts.metadata(self.tree)
         self.published_time = facts.published_time(self.tree, self.metadata)
         self.title = facts.title(self.tree, self.metadata)

@@ -16,13 +16,14 @@ from services.reader.dom import Dom
 from services.reader.jobs import Style
 from services.reader.markdown import EMPHASIS
 
-# Noncharacters of Unicode: allowed in strings, assigned to nothing, dropped from every page first.
+# Noncharacters of Unicode: allowed in strings, assigned to nothing, dropped from every page first,
+# as are the private planes, which `carry` uses (and fonts of icons, which are no text).
 RULE: Final = "\ufdd1"
 OPEN: Final = "\ufdd2"
 CLOSE: Final = "\ufdd3"
 TABLE: Final = "\ufdd4"
 END: Final = "\ufdd5"
-MARKS: Final = re.compile("[\ufdd0-\ufdef]")
+MARKS: Final = re.compile("[\ufdd0-\ufdef\U000f0000-\U0010ffff]")
 EMPHASES: Final = re.compile(f"{EMPHASIS}+")
 LINK: Final = re.compile(f"{OPEN}(.*?){CLOSE}([0-9]+){END}", re.DOTALL)
 TABLES: Final = re.compile(f"{TABLE}([0-9]+){END}")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from services.reader import article, chunks, documents, markdown, media, remodel
 from services.reader.article import Article
+from services.reader.carry import Carrier
 from services.reader.charsets import decode
 from services.reader.documents import Plain
 from services.reader.dom import BadSelectorError, Dom, body_of
@@ -166,7 +167,7 @@ def _page(job: Job, source: str, frames: bytes) -> _Parts:
     scope = page.target(wishes.target_selectors)
     if wishes.target_selectors and scope is None:
         return _Parts({}, page.title, page.description, page.published_time)
-    chosen = Dom(scope, job.url, keep_data_urls=True) if scope is not None else page
+    chosen = Dom(scope, job.url, part=True) if scope is not None else page
     if "html" in wishes.formats:
         parts.texts["html"] = chosen.html
     if "text" in wishes.formats:
@@ -198,11 +199,7 @@ def _write_content(
     if not whole:
         remodel.remove_consent(page.tree)
         remodel.fold_figures(page.tree)
-        remodel.mark_code(page.tree)
-        html = page.html
-        found = article.find(html)
-        if found is not None and _is_the_page(found, html):
-            page = Dom(found.html, job.url, keep_data_urls=True)
+        page = _article(page, job) or page
     parts.nameless = [
         picture.url for picture in page.pictures() if not picture.alt and picture.url not in hidden
     ]
@@ -215,6 +212,18 @@ def _write_content(
     album.rename(hidden)
     parts.texts["content"] = content
     return dress.cited
+
+
+def _article(page: Dom, job: Job) -> Dom | None:
+    """The main content, if there is one."""
+    html = page.html
+    packed = Dom(html, job.url, part=True)
+    carrier = Carrier()
+    carrier.pack(packed.tree)
+    found = article.find(packed.html)
+    if found is None or not _is_the_page(found, html):
+        return None
+    return Dom(carrier.unpack(found.html), job.url, part=True)
 
 
 def _documents(job: Job, frames: bytes) -> dict[str, str]:

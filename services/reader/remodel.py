@@ -111,13 +111,6 @@ def open_shadows(tree: LexborHTMLParser) -> None:
         put(node, f"<div>{SHADOW.sub('', (node.html or '').strip())}</div>")
 
 
-def mark_code(tree: LexborHTMLParser) -> None:
-    """Says of every preformatted text that it is code; the extractor takes it for a quote else."""
-    for node in tree.css("pre"):
-        if node.css_first("code") is None:
-            node.inner_html = f"<code>{inner(node)}</code>"
-
-
 def put(node: LexborNode, html: str) -> None:
     """Puts `html` in the place of `node`."""
     holder = LexborHTMLParser(f"<div>{html}</div>").css_first("body > div")
