@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.commands.ports import any_free
+from ops.bench.revocation import measure
 from tests.control.plain_http import Told, ask
 from tests.control.rig import COST_TOKENS, TOKEN, until
 from tests.control.test_ops import scrape, value
@@ -89,6 +90,8 @@ async def served(
         "ADMIN_TOKEN": TOKEN,
         "DRAIN_MS": "1000",
         "SERVICE_READER_URL": service,
+        "SERVICE_EMBEDDINGS_URL": service,
+        "KEYS_PER_ADDRESS": "1000",
     }
     async with serve(environment) as running:
         yield running
@@ -122,6 +125,13 @@ async def test_two_processes_are_one_gateway_to_owner_and_operator(served: Serve
         told = await served.ask("GET", "/https://a.example/", host="r.localhost", bearer=key)
         assert told.status == 401
     assert (await served.ops("GET", "/admin/reconcile")).json()["ok"]
+
+
+async def test_no_process_admits_a_key_after_the_200_of_its_revocation(served: Served) -> None:
+    """The short form of `python -m ops.bench.revocation`."""
+    seen = await measure(served.port, tries=12, connections=6)
+    assert seen.admitted_before > 0
+    assert (seen.admitted_after, seen.refused_after) == (0, 12 * 5 * 2)
 
 
 async def test_a_killed_gateway_takes_its_levels_along_and_leaves_its_counts(
