@@ -7,8 +7,6 @@ from services.reader.jobs import Extracted, Job, Wishes
 from services.tokenizer import DEFAULT, Tokenizer
 
 FILLER = "The lower gates of the lock are opened, the boat goes in, and the gates are closed. "
-    "The lower gates of the lock are opened, the boat goes in, and the gates are closed again. "
-)
 HERE = "https://example.org/a/b"
 
 
