@@ -1,8 +1,9 @@
 """What a mind is asked during a research, and what it says. Protocols and records only.
 
-A mind keeps nothing between calls: all that is known comes with each call, so that several calls
-may run at once (a team), and minds may be exchanged. It searches and reads nothing itself; that is
-the loop's part. It refuses by raising MindError alone; the budget's end is `BudgetSpent`.
+A mind needs nothing from its earlier calls: all that is known comes with each, so that several may
+run at once (a team). It may remember what it has computed; there is one mind per request. It
+searches and reads nothing itself; that is the loop's part. It refuses by raising MindError alone;
+the budget's end is `BudgetSpent`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,11 +61,20 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Solved:
+    """A sub-question that a member of the team looked into, and what came of it."""
+
+    question: str
+    draft: "Draft"
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """All that the research knows at one moment.
 
     `evidence` and `hits` best first; `hits` are those not read yet. `pages` in the order they were
-    read, attachments first. `queries` were asked already; asking one again is pointless.
+    read, attachments first. `queries` were asked already; asking one again is pointless. `origins`
+    says by which query a page was found.
     """
 
     evidence: tuple[Evidence, ...] = ()
@@ -72,6 +82,8 @@ class Known:
     hits: tuple[Hit, ...] = ()
     queries: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
+    solved: tuple[Solved, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
