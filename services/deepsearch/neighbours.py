@@ -7,6 +7,7 @@ nothing here is charged by the gateway, which never sees these calls.
 
 import asyncio
 import hashlib
+import io
 import math
 import time
 from collections.abc import Mapping
@@ -131,7 +132,7 @@ class Neighbour:
         }
         async with self._connected().post(
             self._base + path,
-            data=body,
+            data=io.BytesIO(body),
             headers=head,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None),

@@ -5,6 +5,7 @@ by our own count. What it raises never names the server's address, its key or it
 """
 
 import asyncio
+import io
 import logging
 import random
 import time
@@ -138,7 +139,7 @@ class Model:
             fields["stream_options"] = {"include_usage": True}
         async with self._connected().post(
             self._url,
-            data=orjson.dumps(fields),
+            data=io.BytesIO(orjson.dumps(fields)),
             headers=self._headers(),
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_read=IDLE_S),

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import time
 import uuid
 from collections.abc import AsyncIterator, Generator
@@ -122,7 +123,7 @@ class Desk:
             asyncio.timeout(60),
             aiohttp.ClientSession() as session,
             session.request(
-                method, self.base + path, data=body, headers={**head, **(headers or {})}
+                method, self.base + path, data=io.BytesIO(body), headers={**head, **(headers or {})}
             ) as response,
         ):
             return Answer(response.status, dict(response.headers), await response.read())
