@@ -164,7 +164,7 @@ class ControlPage:
                 html.form(
                     "/_control",
                     _hidden("do", "lose"),
-                    html.text("kind", "Lose the next events of the type", "*"),
+                    html.text("kind", "Lose the next events of the type", "*", id="losing"),
                     html.text("times", "How many", "1"),
                     f"<p>{html.button('Lose them')}</p>",
                 ),

@@ -147,14 +147,15 @@ class Hosted:
         title = f"Pay {_total(session)}"
         if session["status"] != "open":
             told = {"complete": "This has been paid already.", "expired": "This page has expired."}
-            return html.page("Checkout", html.note(told[session["status"]]), _way_back(session))
+            said = html.note(told[session["status"]])
+            return html.page("Checkout", said, _way_back(session), status=status)
         parts = [html.note(wrong, bad=True)] if wrong else []
         parts += [_lines(session), self._form(session, buyer), _way_back(session)]
         return html.page(title, *parts, status=status)
 
     def _form(self, session: Obj, buyer: Buyer) -> str:
         fields = []
-        if session["customer_email"] is None and session["customer"] is None:
+        if session["customer_email"] is None and session["customer_creation"] is not None:
             fields.append(html.text("email", "Email", buyer.email, type="email"))
         fields += [
             html.text("name", "Name on card", buyer.name),
