@@ -124,8 +124,10 @@ def execute_reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
         say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return 0 if document["ok"] else 1
     for check in document["checks"]:
-        found = check["differences"]
-        say(f"{'WRONG' if found else 'ok   '}  {check['name']}: {found} differences")
+        found, fault = check["differences"], check.get("fault", "")
+        told = f"{found} differences" if not fault else f"not ended: {fault}"
+        note = f" ({check['note']})" if "note" in check else ""
+        say(f"{'WRONG' if found or fault else 'ok   '}  {check['name']}: {told}{note}")
     if "note" in document:
         say(f"WRONG  {document['note']}")
     return 0 if document["ok"] else 1

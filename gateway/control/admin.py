@@ -166,6 +166,7 @@ class Admin:
         proven = await self._parts.proof.run()
         checks: list[dict[str, Any]] = [
             {"name": c.name, "differences": c.differences, "sample": list(c.sample)}
+            | {name: text for name, text in (("fault", c.fault), ("note", c.note)) if text}
             for c in proven.checks
         ]
         document: dict[str, Any] = {"ok": proven.ok, "checks": checks}

@@ -7,12 +7,19 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.admission.copies import Copies
 from gateway.errors import RedisUnavailable
 from gateway.ledger.reconcile import COPIES_CHECK, SAMPLE_ROWS, Reconciler
 from gateway.ledger.rows import Check
 from gateway.telemetry import Telemetry
+
+# What a proof looked at, as its metrics are labelled.
+FULL: Final = "everything"
+RECENT: Final = "today"
+# For one check of everything.
+FULL_MS: Final = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Proven:
     @property
     def ok(self) -> bool:
         """Whether everything was looked at and nothing was found."""
-        return self.copies_fault is None and not any(c.differences for c in self.checks)
+        return self.copies_fault is None and all(check.holds for check in self.checks)
 
 
 class Proof:
@@ -39,19 +46,29 @@ class Proof:
         self._telemetry = telemetry
         self._lock = asyncio.Lock()
 
-    async def run(self) -> Proven:
-        """All checks. Raises PostgresUnavailable."""
+    async def run(self, *, since_ms: int | None = None, deadline_ms: int = FULL_MS) -> Proven:
+        """All checks, of everything or of what was posted since. Raises PostgresUnavailable."""
         async with self._lock:
-            checks, fault = await self._reconciler.run(), None
+            checks = await self._reconciler.run(since_ms=since_ms, deadline_ms=deadline_ms)
+            fault = None
             try:
                 checks.append(await self._compare())
             except RedisUnavailable as away:
                 fault = str(away) or "Redis does not answer"
-            for check in checks:
-                gauge = self._telemetry.reconcile_differences.labels(check.name)
-                gauge.set(check.differences)
-            self._telemetry.reconcile_time.set(int(time.time()))
-            return Proven(checks, fault)
+            proven = Proven(checks, fault)
+            self._show(proven, FULL if since_ms is None else RECENT)
+            return proven
+
+    def _show(self, proven: Proven, scope: str) -> None:
+        telemetry, now_s = self._telemetry, time.time()
+        for check in proven.checks:
+            shown = telemetry.reconcile_differences.labels(check.name, scope)
+            if not check.fault:
+                shown.set(check.differences, now_s)
+        unfinished = sum(bool(check.fault) for check in proven.checks)
+        unfinished += proven.copies_fault is not None
+        telemetry.reconcile_unfinished.labels(scope).set(unfinished, now_s)
+        telemetry.reconcile_time.labels(scope).set(int(now_s), now_s)
 
     async def _compare(self) -> Check:
         whole = Check(COPIES_CHECK, 0, ())

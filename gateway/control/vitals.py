@@ -73,7 +73,7 @@ class Vitals:
         telemetry.spool_bytes.set(0 if spool is None else unposted_bytes(spool))
         telemetry.spool_failing.set(0 if spool is None or spool.healthy else 1)
         try:
-            self._publisher.publish(telemetry.counts(), telemetry.standings())
+            self._publisher.publish(telemetry.counts(), telemetry.standings(), telemetry.newest())
         except OSError as error:
             if self._told:
                 _LOG.warning("the metrics cannot be written: %s", error)

@@ -186,8 +186,18 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of the proof: it holds iff `differences` is 0; `sample` shows the first few."""
+    """One check of the proof: it holds iff `differences` is 0; `sample` shows the first few.
+
+    `fault`: why it did not come to its end, which proves nothing. `note`: what it did not look at.
+    """
 
     name: str
     differences: int
-    sample: tuple[Mapping[str, int | str | None], ...]
+    sample: tuple[Mapping[str, int | str | None], ...] = ()
+    fault: str = ""
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it came to its end and found nothing."""
+        return not self.differences and not self.fault

@@ -9,10 +9,10 @@ Refuses labels that a client could choose: products, outcomes and codes come fro
 
 from typing import Final
 
-from gateway.telemetry.series import Family, Level, Named, Spread, Tally
+from gateway.telemetry.series import Family, Latest, Level, Named, Spread, Tally
 from gateway.telemetry.snapshots import Values
 
-__all__ = ["Level", "Spread", "Tally", "Telemetry"]
+__all__ = ["Latest", "Level", "Spread", "Tally", "Telemetry"]
 
 # From 2 ms (a refusal) to 10 min (a long deepsearch).
 LATENCY_S: Final = (
@@ -45,10 +45,12 @@ class Telemetry:
     def __init__(self) -> None:
         self.tallies: list[Family[Tally]] = []
         self.levels: list[Family[Level]] = []
+        self.latest: list[Family[Latest]] = []
         self.spreads: list[tuple[Family[Spread], tuple[float, ...]]] = []
         self._declare_requests()
         self._declare_shipping()
         self._declare_stores()
+        self._declare_proofs()
 
     def _declare_requests(self) -> None:
         self.requests = self._tally(
@@ -103,14 +105,6 @@ class Telemetry:
             "sluice_spool_failing", "Gateway processes whose disk does not take outcomes"
         )
         self.gateways = self._level("sluice_gateways", "Gateway processes that run")
-        self.reconcile_differences = self._levels(
-            "sluice_reconcile_differences",
-            "Differences that a check of the proof found when it last ran",
-            "check",
-        )
-        self.reconcile_time = self._level(
-            "sluice_reconcile_timestamp_seconds", "When the proof last ran (unix)"
-        )
 
     def _declare_stores(self) -> None:
         self.redis_round_trips = self._tally(
@@ -125,6 +119,40 @@ class Telemetry:
         self.postgres_queries = self._tally(
             "sluice_postgres_queries", "Statements sent to PostgreSQL"
         ).labels()
+
+    def _declare_proofs(self) -> None:
+        self.reconcile_differences = self._latest(
+            "sluice_reconcile_differences",
+            "Differences that a check of the proof found when it last ran, by what it looked at",
+            "check",
+            "scope",
+        )
+        self.reconcile_unfinished = self._latest(
+            "sluice_reconcile_unfinished", "Checks that the last proof could not end", "scope"
+        )
+        self.reconcile_time = self._latest(
+            "sluice_reconcile_timestamp_seconds", "When the proof last ran (unix)", "scope"
+        )
+        self.closed_until = self._latest(
+            "sluice_closed_until_timestamp_seconds", "The end of the last closed day (unix)"
+        )
+        self.canary_ok = self._latest(
+            "sluice_canary_ok",
+            "Whether the canary's last check of a product, or of something else, was right",
+            "subject",
+        )
+        self.canary_seconds = self._latest(
+            "sluice_canary_seconds", "How long that check took", "subject"
+        )
+        self.canary_success_time = self._latest(
+            "sluice_canary_success_timestamp_seconds",
+            "When that check was right the last time (unix)",
+            "subject",
+        )
+        self.canary_revocation = self._latest(
+            "sluice_canary_revocation_seconds",
+            "From the call to revoke a key until the front door refused it",
+        )
 
     def finished(self, product: str, outcome: str, tokens: int, seconds: float) -> None:
         """Count one admitted request with its outcome, charge and duration."""
@@ -155,9 +183,23 @@ class Telemetry:
             for family in self.levels
         }
 
+    def newest(self) -> Values:
+        """What was found, each with the moment at which it was."""
+        return {
+            family.named.name: {
+                key: [one.at_s, one.value] for key, one in family.series() if one.at_s
+            }
+            for family in self.latest
+        }
+
     def _tally(self, name: str, text: str, *labels: str) -> Family[Tally]:
         family = Family(Named(name, text, labels), Tally)
         self.tallies.append(family)
+        return family
+
+    def _latest(self, name: str, text: str, *labels: str) -> Family[Latest]:
+        family = Family(Named(name, text, labels), Latest)
+        self.latest.append(family)
         return family
 
     def _levels(self, name: str, text: str, *labels: str) -> Family[Level]:

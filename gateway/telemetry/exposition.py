@@ -18,7 +18,7 @@ from prometheus_client.core import (
 
 from gateway.telemetry import Telemetry
 from gateway.telemetry.series import SEPARATOR, Named
-from gateway.telemetry.snapshots import Numbers, Values, add, read
+from gateway.telemetry.snapshots import Numbers, Values, add, add_newer, read
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,12 +28,13 @@ def exposition(own: Telemetry, folder: Path, own_name: str) -> bytes:
 
     What another process counted in the last half second may be missing.
     """
-    counts, levels = own.counts(), own.standings()
+    counts, levels, newest = own.counts(), own.standings(), own.newest()
     for snapshot in read(folder, own_name):
         add(counts, snapshot.counts)
         add(levels, snapshot.levels)
+        add_newer(newest, snapshot.newest)
     registry = CollectorRegistry()
-    registry.register(_Shown(_metrics(own, counts, levels)))
+    registry.register(_Shown(_metrics(own, counts, levels, newest)))
     return generate_latest(registry)
 
 
@@ -52,7 +53,7 @@ class _Shown:
         return self._metrics
 
 
-def _metrics(own: Telemetry, counts: Values, levels: Values) -> Iterator[Metric]:
+def _metrics(own: Telemetry, counts: Values, levels: Values, newest: Values) -> Iterator[Metric]:
     for tallies in own.tallies:
         named = tallies.named
         counter = CounterMetricFamily(named.name, named.text, labels=named.labels)
@@ -64,6 +65,12 @@ def _metrics(own: Telemetry, counts: Values, levels: Values) -> Iterator[Metric]
         gauge = GaugeMetricFamily(named.name, named.text, labels=named.labels)
         for labels, numbers in _series(named, levels):
             gauge.add_metric(labels, numbers[0])
+        yield gauge
+    for latest in own.latest:
+        named = latest.named
+        gauge = GaugeMetricFamily(named.name, named.text, labels=named.labels)
+        for labels, numbers in _series(named, newest):
+            gauge.add_metric(labels, numbers[1])
         yield gauge
     for spreads, bounds in own.spreads:
         named = spreads.named

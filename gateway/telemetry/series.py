@@ -53,6 +53,20 @@ class Level:
         self.value = value
 
 
+class Latest:
+    """Of all processes the value that was set last counts; nothing before the first."""
+
+    __slots__ = ("at_s", "value")
+
+    def __init__(self) -> None:
+        self.at_s: Number = 0
+        self.value: Number = 0
+
+    def set(self, value: Number, at_s: Number) -> None:
+        """This value, found at that moment (unix)."""
+        self.value, self.at_s = value, at_s
+
+
 class Spread:
     """How many observations were at most each bound (and above all of them), and their sum."""
 

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ class Snapshot:
     counts: Values
     levels: Values
     silent: bool = False
+    newest: Values = field(default_factory=dict)
 
 
 class Publisher:
@@ -49,9 +50,9 @@ class Publisher:
         self._lock_fd = os.open(_lock_path(folder, self.name), os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
 
-    def publish(self, counts: Values, levels: Values) -> None:
+    def publish(self, counts: Values, levels: Values, newest: Values | None = None) -> None:
         """Replace what this process told before. Raises OSError when the disk does not take it."""
-        content = orjson.dumps({"counts": counts, "levels": levels})
+        content = orjson.dumps({"counts": counts, "levels": levels, "newest": newest or {}})
         fresh = self.folder / f"{self.name}.fresh"
         fresh.write_bytes(content)
         fresh.replace(_path(self.folder, self.name))
@@ -74,7 +75,8 @@ def read(folder: Path, own_name: str) -> list[Snapshot]:
         told = _load(path)
         with suppress(FileNotFoundError):
             silent = time.time() - path.stat().st_mtime > SILENT_S
-            found.append(Snapshot(told.get("counts", {}), told.get("levels", {}), silent))
+            counts, levels = told.get("counts", {}), told.get("levels", {})
+            found.append(Snapshot(counts, levels, silent, told.get("newest", {})))
     return [*found, Snapshot(_bury(folder, dead), {})]
 
 
@@ -88,6 +90,15 @@ def add(into: Values, more: Mapping[str, Mapping[str, Numbers]]) -> None:
                 sums[labels] = list(numbers)
             elif len(known) == len(numbers):
                 sums[labels] = [a + b for a, b in zip(known, numbers, strict=True)]
+
+
+def add_newer(into: Values, more: Mapping[str, Mapping[str, Numbers]]) -> None:
+    """Of each series keep the one that was set last; its first number is the moment."""
+    for metric, series in more.items():
+        known = into.setdefault(metric, {})
+        for labels, numbers in series.items():
+            if labels not in known or known[labels] < numbers:
+                known[labels] = list(numbers)
 
 
 def _bury(folder: Path, dead: list[str]) -> Values:

@@ -85,17 +85,17 @@ where t.kind = 'undelivered' and t.posted_at >= $1::timestamptz
 -- usage_is_outcomes: the daily usage that a customer sees is what was charged, less what was given back
 select key_id, day::text, product, u.requests, x.requests as requests_found,
        u.tokens, x.tokens as tokens_found
-from usage_day u full join (
+from (select * from usage_day where day >= ($1::timestamptz at time zone 'UTC')::date) u full join (
     select o.key_id, utc_day(o.decided_ms) as day, o.product, count(*) as requests,
         sum(o.cost_tokens - coalesce(t.tokens, 0)) as tokens
     from outcome o left join (
         select split_part(ref, '/', 1) as request_id, sum(tokens) as tokens from transfer
         where kind = 'undelivered' group by 1) t on t.request_id = o.request_id::text
-    where o.key_id is not null and $1::timestamptz = '-infinity' group by 1, 2, 3) x
+    where o.key_id is not null and o.month >= ($1::timestamptz - interval '32 days')::date
+        and utc_day(o.decided_ms) >= ($1::timestamptz at time zone 'UTC')::date
+    group by 1, 2, 3) x
     using (key_id, day, product)
-where $1::timestamptz = '-infinity'
-    and (u.requests, u.tokens) is distinct from (x.requests, x.tokens)
-
+where (u.requests, u.tokens) is distinct from (x.requests, x.tokens)
 
 -- closed_days_recompute: the lines of a closed day are still those that its digest was made of
 select c.key_id, c.day::text, c.lines, x.lines as lines_found, c.tokens, x.tokens as tokens_found

@@ -31,9 +31,11 @@ async def test_reconcile_proves_and_shows_in_the_metrics(door: Door) -> None:
     assert [(c["name"], c["differences"]) for c in wrong] == [("redis_copies_are_equal", 1)]
     samples = await scrape(door)
     differences = "sluice_reconcile_differences"
-    assert value(samples, differences, check="redis_copies_are_equal") == 1
-    assert (differences, (("check", "debits_are_credits"),)) in samples
-    assert value(samples, "sluice_reconcile_timestamp_seconds") > 1_700_000_000
+    scope = "everything"
+    assert value(samples, differences, check="redis_copies_are_equal", scope=scope) == 1
+    assert (differences, (("check", "debits_are_credits"), ("scope", scope))) in samples
+    assert value(samples, "sluice_reconcile_timestamp_seconds", scope=scope) > 1_700_000_000
+    assert value(samples, "sluice_reconcile_unfinished", scope=scope) == 0
 
 
 async def test_a_slow_proof_starves_nobody(door: Door, database: str) -> None:

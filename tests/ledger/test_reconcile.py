@@ -1,11 +1,13 @@
 """The proof finds what it says it finds: each fault is made by hand, behind the guards' back."""
 
+import asyncio
 import time
 from dataclasses import replace
 
 import orjson
 import pytest
 
+from gateway.errors import PostgresUnavailable
 from gateway.ledger.book import Book
 from gateway.ledger.closing import Closer
 from gateway.ledger.reconcile import CHECKS, COPIES_CHECK, Reconciler
@@ -211,6 +213,41 @@ async def test_proof_of_today_sees_no_torn_chain_and_finds_todays_fault(
     await owner.execute("update key_balance set trial = trial + 1")
     found = differences(await reconciler.run(since_ms=last_ms - 1))
     assert set(found) == {"head_of_chain_is_projection"}
+
+
+async def test_a_check_that_takes_too_long_is_given_up_and_the_others_go_on(
+    reconciler: Reconciler, owner: Owner, postgres: Postgres, key_id: int
+) -> None:
+    transaction = owner.transaction()
+    await transaction.start()
+    await owner.execute("lock table usage_day in access exclusive mode")
+    checks = {check.name: check for check in await reconciler.run(deadline_ms=400)}
+    assert [name for name, check in checks.items() if not check.holds] == ["usage_is_outcomes"]
+    assert "400 ms" in checks["usage_is_outcomes"].fault
+    await transaction.rollback()
+    # The database has given it up as well.
+    sql = "select count(*) from pg_stat_activity where query like '%usage_day%' and pid <> $1"
+    own = "select pg_backend_pid()"
+    for _ in range(100):
+        if not await owner.fetchval(f"{sql} and state = 'active'", await owner.fetchval(own)):
+            break
+        await asyncio.sleep(0.05)
+    else:
+        raise AssertionError("it still runs")
+    await postgres.close()
+    with pytest.raises(PostgresUnavailable):
+        await reconciler.run()
+
+
+async def test_proof_of_today_compares_todays_usage(
+    book: Book, reconciler: Reconciler, owner: Owner, key_id: int
+) -> None:
+    await owner.execute("update usage_day set tokens = tokens + 1")
+    assert differences(await reconciler.run(since_ms=now_ms())) == {"usage_is_outcomes": 2}
+    await owner.execute("update usage_day set day = day - 9")
+    assert differences(await reconciler.run(since_ms=now_ms())) == {"usage_is_outcomes": 2}
+    await owner.execute("delete from usage_day")
+    assert differences(await reconciler.run(since_ms=now_ms() + 86_400_000)) == {}
 
 
 async def test_copies_of_redis_may_be_late_but_not_different(

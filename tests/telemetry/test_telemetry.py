@@ -98,6 +98,18 @@ def test_numbers_of_the_living_are_added_and_those_of_the_dead_kept(tmp_path: Pa
     assert list(tmp_path.glob("*-*.lock")) == []
 
 
+def test_of_what_was_found_the_last_word_of_any_process_counts(tmp_path: Path) -> None:
+    own, other = Telemetry(), Telemetry()
+    publisher = Publisher(tmp_path)
+    found = "sluice_reconcile_differences[('check', 'x'), ('scope', 'today')]"
+    for value, at_s, telemetry in ((3, 100.0, own), (0, 200.0, other), (7, 300.0, own)):
+        telemetry.reconcile_differences.labels("x", "today").set(value, at_s)
+        publisher.publish(other.counts(), other.standings(), other.newest())
+        assert _samples(own, tmp_path)[found] == value
+    assert "sluice_canary_revocation_seconds[]" not in _samples(own, tmp_path)
+    publisher.close()
+
+
 def test_ones_own_file_is_not_counted_beside_the_live_numbers(tmp_path: Path) -> None:
     own, publisher = Telemetry(), Publisher(tmp_path)
     own.shipped.inc(3)
