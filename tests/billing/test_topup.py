@@ -2,8 +2,9 @@
 
 import asyncio
 
-from tests.billing.conftest import OpenShop
 from tests.billing.shop import SMALL_TOKENS, SMALL_USD, TRIAL_TOKENS, Shop
+from tests.control.rig import until
+from tests.stripe_standin import DROP, LOSE_ANSWER, STATUS, Fault
 
 
 async def test_packs_have_a_price_in_dollars_and_in_euros(shop: Shop) -> None:
@@ -22,9 +23,11 @@ async def test_paid_checkout_makes_the_key_premium_and_tokens_usable_within_a_se
     assert (await shop.order(key, order_id))["state"] == "awaiting"
     await shop.stripe.pay(session)
     await shop.stripe.idle()
-    async with asyncio.timeout(1.0):
-        while await shop.balance(key) != (TRIAL_TOKENS, SMALL_TOKENS):
-            await asyncio.sleep(0.01)
+
+    async def there() -> bool:
+        return await shop.balance(key) == (TRIAL_TOKENS, SMALL_TOKENS)
+
+    await until(there, within_s=1.0)
     order = await shop.reaches(key, order_id, "paid")
     assert (order["paid"], order["granted_tokens"]) == (SMALL_USD, SMALL_TOKENS)
     assert order["invoice_url"].startswith("http")
@@ -46,13 +49,85 @@ async def test_same_idempotency_key_gives_the_same_order_and_another_body_is_ref
     assert len({told.json()["url"] for told in at_once if told.status == 200}) == 1
 
 
-async def test_what_no_webhook_told_is_found_by_the_sweep(open_shop: OpenShop) -> None:
-    async with open_shop(with_worker=True) as shop:
-        key = (await shop.door.mint())["api_key"]
-        shop.stripe.courier.lose("*", 100)
-        order_id, session = await shop.session_of(key)
-        await shop.stripe.pay(session)
-        # The worker's sweep may have had its turn already: its next one is ten minutes away.
-        await shop.door.node.ground.postgres.value("select 1")
-        order = await shop.order(key, order_id)
-        assert order["state"] in ("awaiting", "paid")
+async def test_bank_debit_is_pending_until_it_settles_and_failed_when_it_bounces(
+    shop: Shop,
+) -> None:
+    key = (await shop.door.mint())["api_key"]
+    good, good_session = await shop.session_of(key)
+    bad, bad_session = await shop.session_of(key)
+    for session in (good_session, bad_session):
+        await shop.stripe.pay_by_debit(session)
+    await shop.reaches(key, good, "pending")
+    await shop.reaches(key, bad, "pending")
+    assert await shop.balance(key) == (TRIAL_TOKENS, 0)
+    await shop.stripe.settle(good_session)
+    await shop.stripe.bounce(bad_session)
+    await shop.reaches(key, good, "paid")
+    await shop.reaches(key, bad, "failed")
+    assert await shop.balance(key) == (TRIAL_TOKENS, SMALL_TOKENS)
+
+
+async def test_declined_card_leaves_the_order_open_and_an_abandoned_one_expires(
+    shop: Shop,
+) -> None:
+    key = (await shop.door.mint())["api_key"]
+    order_id, session = await shop.session_of(key)
+    await shop.stripe.decline(session)
+    await shop.stripe.idle()
+    assert (await shop.order(key, order_id))["state"] == "awaiting"
+    await shop.stripe.abandon(session)
+    await shop.reaches(key, order_id, "expired")
+    assert await shop.balance(key) == (TRIAL_TOKENS, 0)
+    assert await shop.proven()
+
+
+async def test_promotion_codes_and_tax_change_what_is_paid_and_not_the_tokens(shop: Shop) -> None:
+    key = (await shop.door.mint())["api_key"]
+    shop.stripe.promotion("HALF", percent=50)
+    shop.stripe.promotion("GIFT", percent=100)
+    cheap, session = await shop.session_of(key)
+    await shop.stripe.pay(session, promotion_code="HALF")
+    assert (await shop.reaches(key, cheap, "paid"))["paid"] == SMALL_USD // 2
+    free, session = await shop.session_of(key)
+    await shop.stripe.pay(session, promotion_code="GIFT")
+    assert (await shop.reaches(key, free, "paid"))["paid"] == 0
+    assert await shop.balance(key) == (TRIAL_TOKENS, 2 * SMALL_TOKENS)
+    assert await shop.proven()
+
+
+async def test_stripe_away_is_a_503_that_may_be_repeated_and_makes_one_session(
+    shop: Shop,
+) -> None:
+    key = (await shop.door.mint())["api_key"]
+    for kind in (STATUS, DROP, LOSE_ANSWER):
+        shop.stripe.faults.add(Fault(kind, method="POST"))
+        away = await shop.buy(key, name=kind)
+        assert (away.status, away.json()["code"]) == (503, "PAYMENTS_UNAVAILABLE")
+        assert int(away["retry-after"]) > 0
+        shop.stripe.faults.clear()
+        told = await shop.buy(key, name=kind)
+        assert told.status == 200, told
+    items = (await shop.door.ask("GET", "/v1/billing/orders", bearer=key)).json()["items"]
+    sessions = shop.stripe.desk.world.all("checkout.session")
+    assert len(items) == len(sessions) == 3
+
+
+async def test_old_dashboard_calls_sell_the_same_packs(shop: Shop) -> None:
+    key = (await shop.door.mint())["api_key"]
+    dash = {"host": "dash.localhost"}
+    prices = (await shop.door.ask("GET", "/api/v1/product", **dash)).json()
+    (price,) = [p for p in prices if p["quantity"] == SMALL_TOKENS and p["currency"] == "eur"]
+    words = {"price_id": price["price_id"], "success_url": "https://a.example/"}
+    words["cancel_url"] = "https://a.example/no"
+    told = await shop.door.ask(
+        "POST", "/api/v1/checkout_session", bearer=key, document=words, **dash
+    )
+    assert told.status == 200, told
+    session = shop.stripe.session(told.json()["url"].rpartition("/")[2])
+    assert (session["currency"], session["success_url"]) == ("eur", "https://a.example/")
+    await shop.stripe.pay(session["id"])
+
+    async def there() -> bool:
+        return (await shop.balance(key))[1] == SMALL_TOKENS
+
+    await until(there)
