@@ -18,13 +18,16 @@ from gateway.control.desk import Desk, DeskParts
 from gateway.control.readiness import Readiness, SpoolState, stores
 from gateway.edge.address import Addresses
 from gateway.edge.admitting import Admitter
+from gateway.edge.doors import Kind
 from gateway.edge.forward import Signer
 from gateway.edge.forwarder import Forwarder
 from gateway.edge.growing import Grower
 from gateway.edge.hosts import Router
 from gateway.edge.identify import Identifier
 from gateway.edge.measure import Measurer
-from gateway.edge.pipeline import Parts, Pipeline
+from gateway.edge.pipeline import Door, Parts, Pipeline
+from gateway.edge.pricing import Pricing
+from gateway.edge.quoting import Quoter
 from gateway.edge.relay import Relay
 from gateway.edge.request_ids import new_request_id
 from gateway.edge.room import BodyRoom
@@ -160,20 +163,41 @@ def _front_door(
             shop,
         )
     )
-    parts = Parts(
-        Router(base.catalogue, settings.domain),
-        identifier,
-        Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), settings.body_deadline_ms),
-        Admitter(gate, book, meter, telemetry),
-        Forwarder(upstreams, signer, settings.body_deadline_ms),
-        Relay(meter, telemetry, Grower(gate, book)),
-        meter,
-        {**desk.doors(), **unmetered.doors()},
-        telemetry,
-    )
+    doors = {**desk.doors(), **unmetered.doors()}
+    parts = _request_path(base, meter, upstreams, identifier, signer, doors)
     pipeline = Pipeline(parts)
     bounds = Bounds(settings.header_deadline_ms, settings.max_connections)
     return make_server(pipeline, telemetry, bounds), pipeline
+
+
+def _request_path(
+    base: Ground,
+    meter: Meter,
+    upstreams: Upstreams,
+    identifier: Identifier,
+    signer: Signer,
+    doors: Mapping[Kind, Door],
+) -> Parts:
+    """What a product call goes through, and what only asks for its price."""
+    settings, gate, book = base.settings, base.gate, base.book
+    deadline_ms = settings.body_deadline_ms
+    router = Router(base.catalogue, settings.domain)
+    measurer = Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), deadline_ms)
+    forwarder = Forwarder(upstreams, signer, deadline_ms)
+    quoter = Quoter(identifier, measurer, forwarder, gate, book)
+    pricing = Pricing(base.catalogue, router, measurer, quoter, deadline_ms)
+    return Parts(
+        router,
+        identifier,
+        measurer,
+        Admitter(gate, book, meter, base.telemetry),
+        forwarder,
+        Relay(meter, base.telemetry, Grower(gate, book)),
+        quoter,
+        meter,
+        {**doors, **pricing.doors()},
+        base.telemetry,
+    )
 
 
 async def _ship_the_rest(shipper: Shipper) -> None:

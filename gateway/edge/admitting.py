@@ -75,7 +75,7 @@ class Admitter:
             limits = (
                 b"" if decision.code < Code.BALANCE_TOO_LOW else lines_of(product.family, decision)
             )
-            return Refused(_refusal(subject, asked, decision), limits)
+            return Refused(refusal_of(subject, asked, decision), limits)
         self._meter.opened(passage)
         limit_tokens = decision.limit_tokens
         if limit_tokens is None:
@@ -169,7 +169,7 @@ class Admitter:
         )
 
 
-def _refusal(subject: Subject, measured: Measured, decision: Decision) -> Problem:
+def refusal_of(subject: Subject, measured: Measured, decision: Decision) -> Problem:
     """The sentence for each code that refuses."""
     name, wait_ms = measured.product.name, decision.retry_after_ms
     limit, left = decision.limit_requests, decision.remaining_requests

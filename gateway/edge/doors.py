@@ -18,6 +18,7 @@ class Kind(StrEnum):
     PROBE = "probe"  # health, live, ready
     PREFLIGHT = "preflight"  # a browser asks what it may send
     WEB = "web"  # pages for people
+    PRICE = "price"  # what a request would cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ KEYS: Final = (
     Door("POST", "/v1/keys/me/transfer", Kind.CONTROL, "keys.transfer", needs_key=True),
     Door("GET", "/v1/requests/{}", Kind.CONTROL, "requests.show", needs_key=True),
     Door("GET", "/v1/requests/{}/trace", Kind.FORWARD, "trace", "deepsearch", needs_key=True),
+    Door("POST", "/v1/price", Kind.PRICE, "price"),
     Door("GET", "/v1/billing/packs", Kind.CONTROL, "billing.packs"),
     Door("POST", "/v1/billing/checkout", Kind.CONTROL, "billing.checkout", needs_key=True),
     Door("GET", "/v1/billing/orders", Kind.CONTROL, "billing.orders", needs_key=True),

@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
 from gateway.edge import refusals
 from gateway.edge.admitting import Admitted, Admitter, Refused
 from gateway.edge.crossing import Crossing
@@ -28,6 +30,7 @@ from gateway.edge.malformed import Malformed
 from gateway.edge.measure import Measurer
 from gateway.edge.passing import cors_lines
 from gateway.edge.problems import render
+from gateway.edge.quoting import Quoter, quote_lines, wants_dry_run
 from gateway.edge.relay import Relay
 from gateway.edge.request_ids import new_request_id
 from gateway.errors import (
@@ -48,6 +51,7 @@ from gateway.telemetry import Telemetry
 Door = Callable[[Exchange, Route, str], Awaitable[None]]
 
 _FREE: Final = b"x-usage-tokens: 0\r\n"
+_APPLIED: Final = b"preference-applied: dry-run\r\nvary: Prefer\r\n"
 _OUTCOME_OF: Final = {
     "SERVICE_REFUSED": Outcome.SERVICE_REFUSED,
     "SERVICE_FAILED": Outcome.SERVICE_FAILED,
@@ -68,6 +72,7 @@ class Parts:
     admitter: Admitter
     forwarder: Forwarder
     relay: Relay
+    quoter: Quoter
     meter: Meter
     doors: Mapping[Kind, Door]
     telemetry: Telemetry
@@ -101,7 +106,10 @@ class Pipeline:
             await self._refuse(exchange, route, family, request_id)
         elif route.kind is Kind.PRODUCT:
             try:
-                await self._product(exchange, route, request_id)
+                if "Prefer" in exchange.headers and wants_dry_run(exchange.headers["Prefer"]):
+                    await self._dry_run(exchange, route, request_id)
+                else:
+                    await self._product(exchange, route, request_id)
             finally:
                 if exchange.room_bytes:
                     self._parts.measurer.room.give_back(exchange)
@@ -127,6 +135,17 @@ class Pipeline:
             await self._parts.doors[route.kind](exchange, route, request_id)
         except (PostgresUnavailable, RedisUnavailable):
             await self._refuse(exchange, refusals.degraded(), route.family, request_id)
+
+    async def _dry_run(self, exchange: Exchange, route: Route, request_id: str) -> None:
+        try:
+            found = await self._parts.quoter.dry_run(exchange, route)
+        except (PostgresUnavailable, RedisUnavailable):
+            found = refusals.degraded()
+        if isinstance(found, Problem):
+            await self._refuse(exchange, found, route.family, request_id, _FREE)
+            return
+        lines = quote_lines(request_id, exchange.headers.get("Origin"), _APPLIED)
+        await exchange.send(200, lines, orjson.dumps(found))
 
     async def _refuse(
         self,
