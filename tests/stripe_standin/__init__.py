@@ -13,6 +13,7 @@ For the real `stripe` library with its base address pointed here. In a test:
 Buyers: `pay(session, promotion_code=, country=, behaviour=)`, `decline`, `abandon` (expires it),
 `pay_by_debit` then `settle` or `bounce`, `pay(behaviour=AUTHENTICATES)` then `prove`.
 A promotion code of 100 percent completes as `no_payment_required`, without an intent.
+Invoices: `late_invoices()`, then `issue_invoice(session)`; else they come with the payment.
 Saved cards: `behave(payment_method, "insufficient_funds")` says what a card does from now on.
 Going back: `refund(x, amount, pending=)`, `refund_fails`, `refund_arrives`, `dispute(x, amount,
 inquiry=)`, `escalate`, `win`, `lose`; x is the id of a session, an intent or a charge.
@@ -26,19 +27,20 @@ sign), `retry_s`. Deliver in any order: hold(), then `for event in order: await 
 
 Outages, `stripe.faults.add(Fault(kind, path="/v1/checkout/*", method="POST", times=1))`: STATUS
 (with `status=`), DROP (no answer, nothing done), LOSE_ANSWER (done, and no answer), SLOW (with
-`seconds=`); `stripe.faults.clear()`.
+`seconds=`), BREAK (an error that the idempotency key keeps); `stripe.faults.clear()`.
 
 By hand: `python -m tests.stripe_standin --port 8490`, or `make up STRIPE=stand-in`; the pages of
 buyers are where `session.url` says, the operator's page is `/_control`.
 """
 
 from tests.stripe_standin.errors import ApiError
-from tests.stripe_standin.faults import DROP, LOSE_ANSWER, SLOW, STATUS, Fault
+from tests.stripe_standin.faults import BREAK, DROP, LOSE_ANSWER, SLOW, STATUS, Fault
 from tests.stripe_standin.payments import AUTHENTICATES, DECLINES, SETTLES_LATER, SUCCEEDS
 from tests.stripe_standin.standin import SECRET_KEY, WEBHOOK_SECRET, StandIn
 
 __all__ = [
     "AUTHENTICATES",
+    "BREAK",
     "DECLINES",
     "DROP",
     "LOSE_ANSWER",

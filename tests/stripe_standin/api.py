@@ -22,6 +22,7 @@ from tests.stripe_standin.courier import Courier
 from tests.stripe_standin.desk import Desk
 from tests.stripe_standin.errors import ApiError, Obj
 from tests.stripe_standin.faults import (
+    BREAK,
     DROP,
     LOSE_ANSWER,
     SLOW,
@@ -119,6 +120,8 @@ class Api:
             return before.answer
         try:
             await _slowly(fault)
+            if fault is not None and fault.kind == BREAK:
+                raise refusal(fault.status, executed=True)
             answer = 200, self._answer(request, tree, request_id, key)
         except ApiError as error:
             if not error.executed:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from tests.stripe_standin.desk import Desk
-from tests.stripe_standin.errors import Obj
+from tests.stripe_standin.errors import Obj, invalid
 from tests.stripe_standin.form import Params
 from tests.stripe_standin.listing import listed, page
 from tests.stripe_standin.routes import Route
 from tests.stripe_standin.world import World
 
+_MOST_TYPES = 20
 _REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 # Kinds that can be read and listed, with the fields by which a list is filtered.
 _READ = {
@@ -107,6 +108,8 @@ class Book:
     def events(self, params: Params) -> Obj:
         """GET /v1/events."""
         kinds = params.texts("types")
+        if len(kinds) > _MOST_TYPES:
+            raise invalid("You may only pass up to 20 event types.", "types")
         every = [one for one in self._world.all("event") if not kinds or one["type"] in kinds]
         wanted = params.text("type")
         if wanted is not None and wanted.endswith("*"):

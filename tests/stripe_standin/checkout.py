@@ -120,6 +120,10 @@ class Checkout:
             if session["status"] == "open" and session["expires_at"] <= self.world.now():
                 self.expire(session)
 
+    def issue(self, session: Obj) -> None:
+        """Make the invoice that was not made at once."""
+        session["invoice"] = self.invoices.paid(session)["id"]
+
     def must_be_open(self, session: Obj) -> None:
         """ApiError when the page no longer takes a payment."""
         if session["status"] != "open":
@@ -211,8 +215,9 @@ class Checkout:
         self.world.emit("checkout.session.completed", session)
 
     def _invoice(self, session: Obj) -> None:
-        if session["invoice_creation"]["enabled"] and session["invoice"] is None:
-            session["invoice"] = self.invoices.paid(session)["id"]
+        wanted = session["invoice_creation"]["enabled"] and session["invoice"] is None
+        if wanted and not self.world.invoices_late:
+            self.issue(session)
 
 
 def _email_of(world: World, session: Obj) -> str:

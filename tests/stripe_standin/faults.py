@@ -7,7 +7,9 @@ from tests.stripe_standin.errors import ApiError, Obj
 
 # Before the work: an error of that status; no answer; late. After the work: the answer is lost.
 STATUS, DROP, SLOW, LOSE_ANSWER = "status", "drop", "slow", "lose_answer"
-KINDS = (STATUS, DROP, SLOW, LOSE_ANSWER)
+# In the midst of it: nothing comes of it, and the idempotency key answers that error from then on.
+BREAK = "break"
+KINDS = (STATUS, DROP, SLOW, LOSE_ANSWER, BREAK)
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Faults:
         return None
 
 
-def refusal(status: int) -> ApiError:
+def refusal(status: int, *, executed: bool = False) -> ApiError:
     """The error of an API that is not well."""
     if status == 429:
         return ApiError(429, "Request rate limit exceeded.", code="rate_limit")
@@ -59,7 +61,7 @@ def refusal(status: int) -> ApiError:
     if status < 500:
         return ApiError(status, "Refused on command.")
     told = "Sorry! There was an error while talking to one of our backends."
-    return ApiError(status, told, kind="api_error")
+    return ApiError(status, told, kind="api_error", executed=executed)
 
 
 @dataclass(slots=True)

@@ -144,6 +144,16 @@ class StandIn:
         self.desk.checkout.prove(session, passed=passed)
         return session
 
+    def late_invoices(self) -> None:
+        """From now on no session has an invoice until `issue_invoice`."""
+        self.desk.world.invoices_late = True
+
+    async def issue_invoice(self, session_id: str) -> Obj:
+        """The invoice of a paid session, late, with its events."""
+        session = self.session(session_id)
+        self.desk.checkout.issue(session)
+        return self.object(session["invoice"])
+
     async def settle(self, name: str) -> None:
         """A debit (of a session or an intent) came in."""
         await self._end(name, succeeded=True)

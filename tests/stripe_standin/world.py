@@ -34,6 +34,8 @@ class World:
         self.offset_s = 0
         self.base_url = ""
         self.api_version = API_VERSION
+        # Whether an invoice comes only when it is issued by hand, after everything else.
+        self.invoices_late = False
         self.on_event: Callable[[Obj], None] | None = None
         self.request_id: str | None = None
         self.idempotency_key: str | None = None

@@ -143,6 +143,19 @@ async def test_a_code_for_all_of_it_needs_no_payment_and_makes_no_intent(
     assert standin.object(session["invoice"])["amount_paid"] == 0
 
 
+async def test_a_late_invoice_comes_after_everything_else(
+    standin: StandIn, client: stripe.StripeClient, opened: Open
+) -> None:
+    standin.late_invoices()
+    made = await opened()
+    session = await standin.pay(made.id)
+    assert (session["payment_status"], session["invoice"]) == ("paid", None)
+    assert not [kind for kind in kinds(standin) if kind.startswith("invoice")]
+    invoice = await standin.issue_invoice(made.id)
+    assert session["invoice"] == invoice["id"]
+    assert "invoice.paid" in kinds(standin)
+
+
 async def test_a_currency_without_cents_is_charged_in_whole_units(
     standin: StandIn, opened: Open
 ) -> None:

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 import stripe
 
-from tests.stripe_standin import DROP, LOSE_ANSWER, SLOW, STATUS, Fault, StandIn
+from tests.stripe_standin import BREAK, DROP, LOSE_ANSWER, SLOW, STATUS, Fault, StandIn
 
 
 async def _customer(client: stripe.StripeClient, name: str, key: str) -> stripe.Customer:
@@ -99,6 +99,17 @@ async def test_a_lost_answer_was_done_and_a_retry_with_the_key_gets_it(
     assert len(standin.desk.world.all("customer")) == 1
     assert (await _customer(client, "Ada", "k")).name == "Ada"
     assert len(standin.desk.world.all("customer")) == 1
+
+
+async def test_an_error_in_the_midst_is_answered_for_ever_under_its_key(
+    standin: StandIn, client: stripe.StripeClient
+) -> None:
+    standin.faults.add(Fault(BREAK, status=500, times=1))
+    for _ in range(2):
+        with pytest.raises(stripe.APIError) as broken:
+            await _customer(client, "Ada", "k")
+        assert broken.value.http_status == 500
+    assert (await _customer(client, "Ada", "other")).name == "Ada"
 
 
 async def test_a_dropped_request_was_not_done(
