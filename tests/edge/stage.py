@@ -55,9 +55,9 @@ class Stage:
         over.cancel()
         await asyncio.wait((left, over))
 
-    async def begin(self, body: bytes = ASK, *more: tuple[str, str]) -> Turn:
+    async def begin(self, body: bytes = ASK, more: tuple[str, str] | None = None) -> Turn:
         self.wire = await self.door.wire()
-        await self.wire.send(ask(self.key, body, *more))
+        await self.wire.send(ask(self.key, body, *([more] if more else [])))
         return await self._ready
 
     async def sees(self, tokens: int) -> None:

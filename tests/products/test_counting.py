@@ -8,9 +8,13 @@ from hypothesis import strategies as st
 
 from gateway.products.builtin import load_catalogue
 from gateway.products.counting import Price, Reported, own_count, price
+from gateway.products.estimator import HoldEstimator
+from gateway.products.holds import Bound, bound_of
+from gateway.tokenizer import Tokenizer
 from gateway.units import MAX_TOKENS
 
 PRODUCTS = load_catalogue(None).products
+TOKENIZER = Tokenizer()
 TOKENS = st.integers(0, MAX_TOKENS)
 INPUT_COUNTS = ("embeddings", "rerank", "train", "classify_few_shot", "classify_zero_shot")
 
@@ -128,3 +132,23 @@ JSON = st.recursive(
 def test_own_count_survives_any_shape(name: str, document: object) -> None:
     found = own_count(PRODUCTS[name], json.dumps(document).encode(), words)
     assert found is None or found >= 0
+
+
+@given(
+    texts=st.lists(st.text(max_size=40), max_size=5),
+    labels=st.lists(st.text(max_size=10), max_size=4),
+    iterations=st.one_of(st.none(), st.integers(1, 50)),
+    product=st.sampled_from(INPUT_COUNTS),
+)
+def test_no_charge_of_a_counted_input_exceeds_its_hold(
+    texts: list[str], labels: list[str], iterations: int | None, product: str
+) -> None:
+    """So the worst that a price tells is never exceeded."""
+    document = {"input": texts, "query": texts[:1], "documents": texts, "labels": labels}
+    fields: dict[str, object] = {} if iterations is None else {"num_iters": iterations}
+    body = json.dumps({**document, **fields}, ensure_ascii=False).encode("utf-8", "replace")
+    bound = bound_of(PRODUCTS[product], len(body), fields, {}, "/", HoldEstimator())
+    assert isinstance(bound, Bound)
+    counted = own_count(PRODUCTS[product], body, TOKENIZER.count)
+    assert counted is not None
+    assert price(PRODUCTS[product], Reported(None), counted).tokens <= bound.hold_tokens
