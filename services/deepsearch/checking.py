@@ -18,7 +18,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 WITHIN_S: Final = 4.0
-CPU_S: Final = 3
+CPU_S: Final = 2
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 SAID_CHARACTERS: Final = 300
 

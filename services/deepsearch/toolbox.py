@@ -6,13 +6,13 @@ and is put down with its reason; only a spent budget is raised.
 """
 
 import asyncio
-import binascii
 import time
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.deepsearch import answers
 from services.deepsearch.account import Account, Step
 from services.deepsearch.neighbours import Caller, Neighbour, NeighbourError, Reply
 from services.deepsearch.tools import Hit, Page
@@ -27,9 +27,6 @@ PAGE_TOKENS: Final = 12_000
 PAGE_TOKENS_LEAST: Final = 500
 RESULTS_MOST: Final = 20
 HIT_TOKENS: Final = 120
-TITLE_CHARACTERS: Final = 300
-SNIPPET_CHARACTERS: Final = 1_000
-URL_CHARACTERS: Final = 2_048
 # The reader is asked for prose: pictures are of no use here, and links only by their words.
 READING: Final = {"retainImages": "none", "retainLinks": "text"}
 INDEX_SUBJECT: Final = "o:index"
@@ -88,10 +85,10 @@ class Toolbox:
             reply = await self._asked(
                 self._near.search, "/", fields, SEARCH_S, step, {"X-Respond-With": "no-content"}
             )
-            rows = _rows(reply, "data") if reply is not None else []
-            hits = [hit for hit in map(_hit, rows) if hit is not None][:count]
+            rows = answers.rows(reply, "data") if reply is not None else []
+            hits = [hit for hit in map(answers.hit, rows) if hit is not None][:count]
             if reply is not None and not hits:
-                step.outcome = _why(reply, "no hits")
+                step.outcome = answers.why(reply, "no hits")
             step.cost(sum(self._tokenizer.count(f"{h.title}\n{h.snippet}") for h in hits))
             return hits
 
@@ -101,9 +98,9 @@ class Toolbox:
             fields = {"url": url, **READING}
             headers = {"X-Max-Tokens": str(most)}
             reply = await self._asked(self._near.reader, "/", fields, READ_S, step, headers)
-            page = _page(reply, url, most)
+            page = answers.page(reply, url, most)
             if page is None:
-                why = step.outcome if reply is None else _why(reply, "nothing to read")
+                why = step.outcome if reply is None else answers.why(reply, "nothing to read")
                 page = await self._stored(url, most)
                 step.outcome = "ok: the index's copy" if page is not None else why
                 if page is not None:
@@ -117,9 +114,9 @@ class Toolbox:
         async with self._account.step("attachment", name, PAGE_TOKENS, final=True) as step:
             fields = {"pdf": pdf_base64, **READING}
             reply = await self._asked(self._near.reader, "/", fields, READ_S, step, {})
-            page = _page(reply, f"attachment:{name}", None)
+            page = answers.page(reply, f"attachment:{name}", None)
             if page is None:
-                why = step.outcome if reply is None else _why(reply, "it has no text")
+                why = step.outcome if reply is None else answers.why(reply, "it has no text")
                 step.outcome = why
                 return why
             step.cost(reply.usage_tokens if reply is not None else 0)
@@ -138,9 +135,9 @@ class Toolbox:
                 "truncate": True,
             }
             reply = await self._asked(self._near.rerank, "/v1/rerank", fields, MODEL_S, step, {})
-            scores = _scores(reply, len(texts))
+            scores = answers.scores(reply, len(texts))
             if reply is not None and scores is None:
-                step.outcome = _why(reply, "no scores")
+                step.outcome = answers.why(reply, "no scores")
             step.cost(reply.usage_tokens if reply is not None else 0)
             # Without a ranking the order of the search stands.
             return scores or [-0.001 * at for at in range(len(texts))]
@@ -167,9 +164,9 @@ class Toolbox:
             }
             near = self._near.embeddings
             reply = await self._asked(near, "/v1/embeddings", fields, MODEL_S, step, {})
-            vectors = _vectors(reply, len(texts))
+            vectors = answers.vectors(reply, len(texts))
             if reply is not None and vectors is None:
-                step.outcome = _why(reply, "no vectors")
+                step.outcome = answers.why(reply, "no vectors")
             step.cost(reply.usage_tokens if reply is not None else 0)
             # Texts without vectors are alike to each other; their words still tell them apart.
             return vectors or [array("f", (1.0,))] * len(texts)
@@ -184,11 +181,11 @@ class Toolbox:
             return None
         if reply.status != 200 or not isinstance(reply.document, dict):
             return None
-        text = _word(reply.document, "content")
+        text = answers.word(reply.document, "content")
         if not text:
             return None
         cut = await asyncio.to_thread(_trimmed, self._tokenizer, text, most)
-        title, date = _word(reply.document, "title"), _word(reply.document, "date")
+        title, date = answers.word(reply.document, "title"), answers.word(reply.document, "date")
         return Page(url, title, cut, date or None, cut != text)
 
     async def _asked(
@@ -214,82 +211,8 @@ def _estimate(texts: Sequence[str]) -> int:
     return sum(len(text) for text in texts) // 3 + 2 * len(texts)
 
 
-def _rows(reply: Reply, name: str) -> list[Any]:
-    document = reply.document
-    found = document.get(name) if isinstance(document, dict) and reply.status == 200 else None
-    return found if isinstance(found, list) else []
-
-
-def _why(reply: Reply, default: str) -> str:
-    """What a service said about itself, in one line."""
-    if reply.status == 200:
-        return default
-    document = reply.document
-    for name in ("readableMessage", "message", "detail"):
-        said = document.get(name) if isinstance(document, dict) else None
-        if isinstance(said, str) and said:
-            return f"{reply.status} {said}"[:200]
-    return f"{reply.status}"
-
-
-def _hit(row: Any) -> Hit | None:
-    if not isinstance(row, dict):
-        return None
-    url = _word(row, "url")
-    if not url or len(url) > URL_CHARACTERS:
-        return None
-    return Hit(
-        url,
-        _word(row, "title")[:TITLE_CHARACTERS],
-        _word(row, "description")[:SNIPPET_CHARACTERS],
-        _word(row, "date") or None,
-    )
-
-
-def _page(reply: Reply | None, url: str, most: int | None) -> Page | None:
-    if reply is None or reply.status != 200 or not isinstance(reply.document, dict):
-        return None
-    found = reply.document.get("data")
-    if not isinstance(found, dict):
-        return None
-    text = _word(found, "content") or _word(found, "text")
-    if not text:
-        return None
-    date = _word(found, "publishedTime") or None
-    cut = most is not None and reply.usage_tokens >= most
-    return Page(url, _word(found, "title"), text, date, cut)
-
-
-def _scores(reply: Reply | None, count: int) -> list[float] | None:
-    rows = _rows(reply, "results") if reply is not None else []
-    found: dict[int, float] = {}
-    for row in rows:
-        at = row.get("index") if isinstance(row, dict) else None
-        score = row.get("relevance_score") if isinstance(row, dict) else None
-        if isinstance(at, int) and isinstance(score, int | float):
-            found[at] = float(score)
-    return [found[at] for at in range(count)] if found.keys() >= set(range(count)) else None
-
-
-def _vectors(reply: Reply | None, count: int) -> list[Sequence[float]] | None:
-    """Little-endian float32 in base64, as embeddings answers it."""
-    rows = _rows(reply, "data") if reply is not None else []
-    if len(rows) != count:
-        return None
-    try:
-        raw = [binascii.a2b_base64(row["embedding"]) for row in rows]
-        return [array("f", each) for each in raw]
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 def _trimmed(tokenizer: Tokenizer, text: str, most: int) -> str:
     tokens = tokenizer.encode(text)
     if len(tokens) <= most:
         return text
     return "".join(piece for piece, _ in tokenizer.pieces(tokens[:most]))
-
-
-def _word(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    return value.strip() if isinstance(value, str) else ""

@@ -20,6 +20,7 @@ from services import wire
 from services.deepsearch.account import Step
 from services.deepsearch.llm.answers import BrokenError, Events, Said, whole
 from services.deepsearch.research.mind import MindError
+from services.deepsearch.tools import BudgetSpent
 from services.tokenizer import Tokenizer
 
 LOGGER: Final = "sluice.deepsearch"
@@ -34,6 +35,7 @@ PASSING: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 # A server that counts other tokens than we do may differ so much; beyond it is not believed.
 USAGE_FACTOR: Final = 4
 USAGE_MARGIN: Final = 4_000
+NEARLY_S: Final = 0.05
 SMALL_CHARACTERS: Final = 32_768
 
 Message = Mapping[str, Any]
@@ -90,7 +92,10 @@ class Model:
         return self._tokenizer.count(text)
 
     async def ask(self, wish: Wish, step: Step, deadline_s: float) -> Said:
-        """The answer; every attempt that brought words is in `step`. Raises ModelError."""
+        """The answer; every attempt that brought words is in `step`.
+
+        Raises ModelError, and BudgetSpent at the deadline.
+        """
         prompt_tokens = await self._prompt_tokens(wish.messages)
         why = "it takes too long"
         for attempt in range(ATTEMPTS):
@@ -106,6 +111,9 @@ class Model:
             if attempt + 1 < ATTEMPTS:
                 await asyncio.sleep(wait_s)
         step.outcome = why
+        if time.monotonic() >= deadline_s - NEARLY_S:
+            # Not the model's fault: the time is up, and what is known must do.
+            raise BudgetSpent
         raise ModelError(f"The model behind this service cannot be used now: {why}")
 
     async def _attempt(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import httpx
+import httpx2
 import orjson
 
 from services.signing import sign
@@ -49,12 +49,14 @@ def signed_as(
     }
 
 
-class Signer(httpx.Auth):
+class Signer(httpx2.Auth):
     """Lets a published client speak to a service as if through the gateway."""
 
     requires_request_body = True
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def auth_flow(
+        self, request: httpx2.Request
+    ) -> Generator[httpx2.Request, httpx2.Response, None]:
         request_id = str(uuid.uuid4())
         path = request.url.raw_path.decode()
         request.headers.update(signed(request.method, path, request.content, 1, request_id))

@@ -31,7 +31,8 @@ class Standin:
     asked: list[dict[str, Any]] = field(default_factory=list)
     hung_up: int = 0
     open_now: int = 0
-    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    # One entry per call, as it comes.
+    arrivals: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     answers: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -42,7 +43,7 @@ class Standin:
         body = await request.json()
         self.asked.append({"headers": dict(request.headers), **body})
         behave = self.script.pop(0) if self.script else self.always or sensible
-        self.reached.set()
+        self.arrivals.put_nowait(None)
         self.open_now += 1
         try:
             return await behave(self, request, body)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -101,7 +101,7 @@ async def test_hostnames_bound_what_is_read(plain: Desk) -> None:
 
 
 def _client(desk: Desk) -> openai.AsyncOpenAI:
-    http = httpx.AsyncClient(auth=Signer())
+    http = httpx2.AsyncClient(auth=Signer())
     return openai.AsyncOpenAI(base_url=f"{desk.base}/v1", api_key="k", http_client=http)
 
 
@@ -131,7 +131,7 @@ async def test_openai_client_without_asyncio_reads_whole_and_streamed(desk: Desk
 
     def ask() -> tuple[str, list[Any]]:
         with openai.OpenAI(
-            base_url=f"{desk.base}/v1", api_key="k", http_client=httpx.Client(auth=Signer())
+            base_url=f"{desk.base}/v1", api_key="k", http_client=httpx2.Client(auth=Signer())
         ) as client:
             whole = client.chat.completions.create(model="m", messages=messages)
             stream: Any = client.chat.completions.create(model="m", messages=messages, stream=True)

@@ -51,9 +51,15 @@ def site() -> Site:
     return Site({"/wiki/{name}": _page})
 
 
+# Known to the index alone: no reader can fetch it.
+SHELVED = "https://shelf.invalid/keeper"
+KEEPER = "The keeper of Fallenmoor is called Tobias Reed. He has kept the lock since 2011."
+
+
 def documents(origin: str) -> list[dict[str, str]]:
     """What the local index is told of them."""
-    return [
+    pages = [
         {"url": f"{origin}/wiki/{name}", "title": title, "content": text}
         for name, (title, text) in PAGES.items()
     ]
+    return [*pages, {"url": SHELVED, "title": "The keeper", "content": KEEPER}]
