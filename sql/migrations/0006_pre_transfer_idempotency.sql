@@ -1,4 +1,5 @@
--- Owners move paid tokens between their keys, and out of a key that they revoke.
+-- Owners move paid tokens between their keys, and out of a key that they revoke; requests with an
+-- Idempotency-Key are done once, and their answer is kept for a day.
 
 -- What a transfer or a revocation did, or why it did nothing. `tokens` went from sender to receiver,
 -- `forfeited` are gone; both keys as they are afterwards; `again`: it was done before, told again.
@@ -162,13 +163,157 @@ begin
     return deed_done(v_moved, b.trial + b.paid - v_moved, p_key_id, p_to);
 end $$;
 
-grant select on deed, revocation to sluice_runtime;
+-- What a client wants to have done once under an Idempotency-Key: who is at it, and when that is
+-- over the answer, for a day. `running` until it is known how it ended; `kept`: the answer is here;
+-- `not_kept`: it was charged, and its answer can't be told again.
+create table kept_answer (
+    key_id bigint not null references api_key,
+    name text not null check (length(name) between 1 and 255),
+    digest bytea not null,
+    request_id uuid not null,
+    instance text not null,
+    state text not null default 'running' check (state in ('running', 'kept', 'not_kept')),
+    claimed_at timestamptz not null default clock_timestamp(),
+    over_at timestamptz not null,
+    http_status integer,
+    header_lines bytea,
+    body bytea,
+    primary key (key_id, name),
+    constraint kept_answer_is_whole
+        check (num_nulls(http_status, header_lines, body) = case state when 'kept' then 0 else 3 end)
+);
+create index kept_answer_claimed_at on kept_answer (claimed_at);
+
+-- ------------------------------------------------------------------ requests done once
+
+-- Takes a name of a key for a request, or says why not:
+--   CLAIMED   it is this request's from now on; a charge whose answer was lost was given back
+--   KEPT      it was done; with the answer
+--   NOT_KEPT  it was done and charged; its answer can't be told again
+--   RUNNING   it is being done, or nobody knows yet how it ended
+--   OTHER     the name is that of another request
+--   REVOKED, SUSPENDED  the key may have nothing
+-- A charge can only have been lost when its gateway is dead and drained, or long over: an answer
+-- is kept before its last byte is sent. Then it is given back, so that a name is charged once.
+create function claim_answer(p_key_id bigint, p_name text, p_digest bytea, p_request uuid,
+    p_instance text, p_lives_ms bigint)
+returns table (verdict text, request_id uuid, http_status integer, header_lines bytea, body bytea)
+language plpgsql security definer set search_path = public, pg_temp as $$
+#variable_conflict use_column
+declare
+    v_status text;
+    k kept_answer;
+    o outcome;
+    v_verdict text := 'CLAIMED';
+    v_drained boolean;
+    v_silent boolean;
+begin
+    perform pg_advisory_xact_lock(hashtextextended(p_key_id || '/' || p_name, 4));
+    select status into v_status from key_balance where key_id = p_key_id;
+    select * into k from kept_answer a where a.key_id = p_key_id and a.name = p_name;
+    if v_status is distinct from 'active' then
+        v_verdict := upper(coalesce(v_status, 'revoked'));
+    elsif k.key_id is not null and k.claimed_at > clock_timestamp() - interval '24 hours' then
+        select i.drained, i.beat_at < now() - interval '5 s' into v_drained, v_silent
+        from instance i where i.instance = k.instance;
+        select * into o from outcome f
+        where f.request_id = k.request_id and f.month = outcome_month(k.request_id);
+        if k.digest <> p_digest then
+            v_verdict := 'OTHER';
+        elsif k.request_id = p_request then
+            v_verdict := 'CLAIMED';
+        elsif o.from_trial + o.from_paid > 0 and exists (select from transfer t
+                where t.kind = 'undelivered' and t.ref in
+                    (k.request_id || '/trial', k.request_id || '/paid')) then
+            v_verdict := 'CLAIMED'; -- what it cost was given back: it was not done
+        elsif k.state = 'not_kept' then
+            v_verdict := 'NOT_KEPT';
+        elsif k.state = 'kept' then
+            -- Of a gateway that died a moment ago nobody knows yet whether it was delivered.
+            v_verdict := case when not v_drained and v_silent then 'RUNNING' else 'KEPT' end;
+        elsif o.request_id is null then
+            v_verdict := case when v_drained then 'CLAIMED' else 'RUNNING' end;
+        elsif o.cost_tokens > 0 and not coalesce(v_drained, false)
+                and k.over_at > clock_timestamp() then
+            v_verdict := 'RUNNING';
+        elsif o.cost_tokens > 0 then
+            perform refund_undelivered(array[k.request_id]);
+        end if;
+    end if;
+    if v_verdict = 'CLAIMED' then
+        insert into kept_answer as a (key_id, name, digest, request_id, instance, over_at)
+        values (p_key_id, p_name, p_digest, p_request, p_instance,
+                clock_timestamp() + p_lives_ms * interval '1 ms')
+        on conflict (key_id, name) do update set digest = excluded.digest,
+            request_id = excluded.request_id, instance = excluded.instance, state = 'running',
+            claimed_at = excluded.claimed_at, over_at = excluded.over_at,
+            http_status = null, header_lines = null, body = null;
+    end if;
+    return query select v_verdict, k.request_id,
+        case when v_verdict = 'KEPT' then k.http_status end,
+        case when v_verdict = 'KEPT' then k.header_lines end,
+        case when v_verdict = 'KEPT' then k.body end;
+end $$;
+
+-- Keeps the answer of a request that has the name; false when it has it no more.
+create function keep_answer(p_key_id bigint, p_name text, p_request uuid, p_http_status integer,
+    p_header_lines bytea, p_body bytea) returns boolean
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    update kept_answer set state = 'kept', http_status = p_http_status,
+        header_lines = p_header_lines, body = p_body
+    where key_id = p_key_id and name = p_name and request_id = p_request
+        and state in ('running', 'kept');
+    return found;
+end $$;
+
+-- The request that has the name ended without an answer to keep: the name is free again, unless
+-- something was charged that stays charged.
+create function end_answer(p_key_id bigint, p_name text, p_request uuid, p_charged boolean)
+returns void language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    if p_charged then
+        update kept_answer set state = 'not_kept' where key_id = p_key_id and name = p_name
+            and request_id = p_request and state = 'running';
+    else
+        delete from kept_answer where key_id = p_key_id and name = p_name
+            and request_id = p_request and state = 'running';
+    end if;
+end $$;
+
+-- Forgets names that are a day old, and those of revoked keys; answers how many.
+create function forget_answers(p_limit integer) returns bigint
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_old bigint;
+    v_revoked bigint;
+begin
+    delete from kept_answer where (key_id, name) in (
+        select key_id, name from kept_answer
+        where claimed_at <= clock_timestamp() - interval '24 hours'
+        order by claimed_at limit p_limit for update skip locked);
+    get diagnostics v_old = row_count;
+    delete from kept_answer where (key_id, name) in (
+        select a.key_id, a.name from revocation r join kept_answer a using (key_id)
+        where r.revoked_at > clock_timestamp() - interval '25 hours'
+        limit p_limit for update of a skip locked);
+    get diagnostics v_revoked = row_count;
+    return v_old + v_revoked;
+end $$;
+
+grant select on deed, revocation, kept_answer to sluice_runtime;
 revoke execute on function transfer_refusal(key_balance, key_balance, bigint, bigint),
     deed_done(bigint, bigint, bigint, bigint), preview_transfer(bigint, bigint, bigint, bigint),
     transfer_paid(bigint, bigint, bigint, bigint, text, text, text),
-    revoke_key(bigint, bigint, bigint)
+    revoke_key(bigint, bigint, bigint),
+    claim_answer(bigint, text, bytea, uuid, text, bigint),
+    keep_answer(bigint, text, uuid, integer, bytea, bytea),
+    end_answer(bigint, text, uuid, boolean), forget_answers(integer)
 from public;
 grant execute on function preview_transfer(bigint, bigint, bigint, bigint),
     transfer_paid(bigint, bigint, bigint, bigint, text, text, text),
-    revoke_key(bigint, bigint, bigint)
+    revoke_key(bigint, bigint, bigint),
+    claim_answer(bigint, text, bytea, uuid, text, bigint),
+    keep_answer(bigint, text, uuid, integer, bytea, bytea),
+    end_answer(bigint, text, uuid, boolean), forget_answers(integer)
 to sluice_runtime;
