@@ -4,11 +4,12 @@
 # make check   format, lint and types
 # make bench   the numbers, written to ops/bench/
 # make bench-quality  how good and how fast the models are, beside bare loops and BM25
+# make bench-money  every order of payment events and every place to be killed at: one end
 # make docs    write the documents that are made from code
 # make lock    write requirements.lock again from pyproject.toml (needs network)
 # make clean   remove what set-up and tools made; never the data in .sluice
 
-.PHONY: up test check docs bench bench-quality lock clean setup
+.PHONY: up test check docs bench bench-money bench-quality lock clean setup
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -37,6 +38,9 @@ docs: setup
 
 bench: setup
 	@.venv/bin/python -m ops.bench.run
+
+bench-money: setup
+	@.venv/bin/python -m ops.bench.money_orders
 
 bench-quality: setup
 	@.venv/bin/python -m ops.bench.quality

@@ -177,7 +177,7 @@ async def test_money_for_a_key_that_was_revoked_meanwhile_goes_back(shop: Shop) 
 
 
 async def test_refund_after_a_revocation_is_owed_and_books_hold(shop: Shop) -> None:
-    minted, order_id, session = await _paid(shop)
+    minted, _, session = await _paid(shop)
     assert (await shop.door.ask("DELETE", "/v1/keys/me", bearer=minted["api_key"])).status == 200
     dispute = await shop.stripe.dispute(session)
     postgres = shop.door.node.ground.postgres
