@@ -46,6 +46,7 @@ from gateway.metering.pulse import Pulse
 from gateway.metering.reaper import Reaper
 from gateway.metering.shipper import Shipper
 from gateway.metering.spool import Spool
+from gateway.oversight import oversight
 from gateway.products.estimator import HoldEstimator
 from gateway.settings import Settings
 from gateway.tokenizer import Tokenizer
@@ -253,7 +254,10 @@ async def background(base: Ground) -> AsyncIterator[None]:
     )
     async with _billing(base) as shop:
         more = () if shop is None else shop.works()
-        tasks = [_repeating(run, name, idle_ms) for run, name, idle_ms in (*works, *more)]
+        tasks = [
+            _repeating(run, name, idle_ms)
+            for run, name, idle_ms in (*works, *more, *oversight(base))
+        ]
         try:
             yield
         finally:

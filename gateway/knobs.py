@@ -25,6 +25,7 @@ from gateway.knob_readers import (
     word,
 )
 from gateway.knobs_of_billing import BILLING
+from gateway.knobs_of_oversight import OVERSIGHT
 from gateway.knobs_of_services import HANDED_ON
 
 PREFIX: Final = "SLUICE_"
@@ -75,6 +76,7 @@ def knobs() -> tuple[Knob, ...]:
         *_addresses(),
         *_handed_on(),
         *_billing(),
+        *_oversight(),
         _config(),
     )
 
@@ -251,6 +253,10 @@ def _handed_on() -> tuple[Knob, ...]:
 
 def _billing() -> tuple[Knob, ...]:
     return tuple(Knob(*words) for words in BILLING)
+
+
+def _oversight() -> tuple[Knob, ...]:
+    return tuple(Knob(*words) for words in OVERSIGHT)
 
 
 def _config() -> Knob:

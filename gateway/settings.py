@@ -66,6 +66,12 @@ class Settings:
     billing_success_url: str | None
     billing_cancel_url: str | None
     notify_allow: tuple[str, ...]
+    reconcile_every_ms: int
+    canary_every_ms: int
+    canary_keys_every_ms: int
+    canary_products: tuple[str, ...]
+    canary_door: str | None
+    canary_page: str | None
     environ: Mapping[str, str] = field(repr=False)
 
 

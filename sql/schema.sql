@@ -1271,7 +1271,8 @@ end $$;
 
 -- ------------------------------------------------------------------ the canary's history
 
--- What the canary saw of a product (or of one of its other checks), folded by the hour.
+-- What the canary saw of a product (or of one of its other checks), folded by the hour; `last_ok`
+-- null: it is not deployed, which counts for no run.
 create table canary_hour (
     hour timestamptz not null,
     subject text not null,
@@ -1280,7 +1281,7 @@ create table canary_hour (
     ms_sum bigint not null default 0,
     ms_most bigint not null default 0,
     last_at timestamptz not null,
-    last_ok boolean not null,
+    last_ok boolean,
     last_ms bigint not null,
     last_text text not null,
     primary key (hour, subject)
@@ -1292,11 +1293,12 @@ language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     delete from canary_hour where hour < now() - interval '90 days';
     insert into canary_hour as h
-    select date_trunc('hour', now()), s ->> 0, 1, case when (s ->> 1)::boolean then 0 else 1 end,
-        (s ->> 2)::bigint, (s ->> 2)::bigint, now(), (s ->> 1)::boolean, (s ->> 2)::bigint,
-        left(s ->> 3, 300)
-    from jsonb_array_elements(p_samples) s order by s ->> 0
-    on conflict (hour, subject) do update set runs = h.runs + 1,
+    select date_trunc('hour', now()), s ->> 0, (ok is not null)::integer, (ok is false)::integer,
+        case when ok is not null then ms else 0 end, case when ok is not null then ms else 0 end,
+        now(), ok, ms, left(s ->> 3, 300)
+    from jsonb_array_elements(p_samples) s,
+        lateral (select (s ->> 1)::boolean as ok, (s ->> 2)::bigint as ms) seen order by s ->> 0
+    on conflict (hour, subject) do update set runs = h.runs + excluded.runs,
         failures = h.failures + excluded.failures, ms_sum = h.ms_sum + excluded.ms_sum,
         ms_most = greatest(h.ms_most, excluded.ms_most), last_at = excluded.last_at,
         last_ok = excluded.last_ok, last_ms = excluded.last_ms, last_text = excluded.last_text;

@@ -171,6 +171,7 @@ def _plan(settings: Settings) -> _Plan:
         "KEY_PEPPER": settings.key_pepper or keep_secret(folder, "key-pepper", "SLUICE_KEY_PEPPER"),
         "INTERNAL_SECRET": settings.internal_secret
         or keep_secret(folder, "internal-secret", "SLUICE_INTERNAL_SECRET"),
+        "CANARY_PAGE": settings.canary_page or f"{demo.origin}/",
         "READER_ALLOW": ",".join(filter(None, (allowed, demo.origin))),
         **household.addresses(settings, sockets),
     }

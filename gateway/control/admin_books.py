@@ -1,4 +1,4 @@
-"""What an operator asks of the books of one key: its usage export and its closed days.
+"""What an operator asks of the books: usage exports, closed days, what the canary saw.
 
 Refuses to change anything.
 """
@@ -8,8 +8,10 @@ from typing import Any
 
 from gateway.control.call import Reply, Stream
 from gateway.control.exporting import days_of, export_of, published_of
+from gateway.control.owner import iso
 from gateway.errors import Problem
 from gateway.keys.format import parse_key_id
+from gateway.ledger.canary import MAX_DAYS
 from gateway.ledger.shelf import Shelf
 
 Path = Mapping[str, str]
@@ -39,6 +41,40 @@ class AdminBooks:
     async def published(self, _path: Path, query: Query, _body: Any) -> Reply | Problem:
         """The published digests."""
         return await published_of(self._shelf.exports, query)
+
+    async def canary(self, _path: Path, query: Query, _body: Any) -> Reply | Problem:
+        """`?days=`: how every subject was the last time, and by the day."""
+        text = query.get("days", "90")
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= MAX_DAYS:
+            return Problem("INPUT_INVALID", 400, f"days must be a number from 1 to {MAX_DAYS}")
+        latest = await self._shelf.canary.latest()
+        days = await self._shelf.canary.days(int(text))
+        return Reply(
+            200,
+            {
+                "latest": [
+                    {
+                        "subject": seen.subject,
+                        "ok": seen.ok,
+                        "ms": seen.ms,
+                        "text": seen.text,
+                        "at": iso(seen.at_ms),
+                    }
+                    for seen in latest
+                ],
+                "days": [
+                    {
+                        "subject": span.subject,
+                        "day": iso(span.start_ms)[:10],
+                        "runs": span.runs,
+                        "failures": span.failures,
+                        "mean_ms": span.mean_ms,
+                        "most_ms": span.most_ms,
+                    }
+                    for span in days
+                ],
+            },
+        )
 
     async def _known(self, path: Path) -> int | Problem:
         key_id = parse_key_id(path["key_id"])

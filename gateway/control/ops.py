@@ -61,6 +61,7 @@ def _application(parts: OpsParts) -> web.Application:
         ("GET", "/admin/keys/{key_id}/usage/export", books.export),
         ("GET", "/admin/keys/{key_id}/usage/days", books.days),
         ("GET", "/admin/closed-days", books.published),
+        ("GET", "/admin/canary", books.canary),
         ("GET", "/admin/billing", AdminBilling(parts.till).show),
     )
     application.router.add_get("/metrics", probes.metrics)

@@ -80,7 +80,8 @@ class Closer:
     """Closes days, one after the other, `grace` after their end.
 
     The database takes whatever was posted by then in the order of posting, so the grace only lets
-    clocks differ; what is posted late belongs to a later day.
+    clocks differ; what is posted late belongs to a later day. `next_day` is the first that is not
+    closed, as far as is known.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Closer:
         self._postgres = postgres
         self._queries = queries
         self._grace = grace
+        self.next_day: date | None = None
 
     async def run_once(self) -> int:
         """Close the next day if it is due; 1 if there was one."""
@@ -103,10 +105,12 @@ class Closer:
         row = await self._postgres.row(self._queries["next_day_to_close"])
         assert row is not None
         day: date | None = row["day"]
+        self.next_day = day
         if day is None:
             return None
         end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
         if row["now"].replace(tzinfo=UTC) < end + self._grace:
             return None
         await self._postgres.value(self._queries["close_day"], day, deadline_ms=_CLOSE_DEADLINE_MS)
+        self.next_day = day + timedelta(days=1)
         return day

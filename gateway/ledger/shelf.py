@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from gateway.ledger.canary import CanaryLog
 from gateway.ledger.closing import Exports
 from gateway.ledger.rows import BalanceRow, Figures, KeyView, Receipt, RequestRow, UsageRow
 from gateway.postgres import Postgres, Row
@@ -42,6 +43,11 @@ class Shelf:
     def exports(self) -> Exports:
         """Closed days and the lines of usage exports."""
         return Exports(self._postgres, self._queries)
+
+    @property
+    def canary(self) -> CanaryLog:
+        """What the canary saw."""
+        return CanaryLog(self._postgres, self._queries)
 
     async def usage(
         self, key_id: int, days: int = 30, *, by_day: bool = True, by_product: bool = True

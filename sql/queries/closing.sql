@@ -36,3 +36,19 @@ where k.key_id = $1 and k.day between $2 and $3 order by k.day limit $4;
 -- closed_days: what is published of the closed days
 select to_char(day, 'YYYY-MM-DD') as day, previous, root, digest
 from closed_day where day between $1 and $2 order by day limit $3;
+
+-- note_canary: adds a round of the canary to its hour
+select note_canary($1::text::jsonb);
+
+-- canary_latest: every subject of the canary as it was seen last
+select distinct on (subject) subject, last_ok as ok, last_ms as ms, last_text as text,
+    (extract(epoch from last_at) * 1000)::bigint as at_ms
+from canary_hour order by subject, hour desc;
+
+-- canary_spans: what the canary saw per subject and day or hour
+select subject, (extract(epoch from date_trunc($1::text, hour, 'UTC')) * 1000)::bigint as start_ms,
+    sum(runs)::bigint as runs, sum(failures)::bigint as failures,
+    (sum(ms_sum) / sum(runs))::bigint as mean_ms, max(ms_most) as most_ms
+from canary_hour where runs > 0
+    and hour >= date_trunc('day', now(), 'UTC') - ($2::integer - 1) * interval '1 day'
+group by 1, 2 order by 2, 1;

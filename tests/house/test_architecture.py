@@ -41,6 +41,7 @@ RANKS = {
     "gateway.control": 4,
     "gateway.app": 5,
     "gateway.ground": 5,
+    "gateway.oversight": 5,
     "gateway.commands": 5,
     "gateway.__main__": 5,
 }

@@ -1,0 +1,64 @@
+"""Settings of what watches over the books: attribute, how it is read, default, reason.
+
+Refuses to build the records: `knobs` does, with all the others.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gateway.knob_readers import integer, service_url, texts, word
+
+OversightKnob = tuple[str, str, Callable[[str], Any], Any, str, str]
+_DAY_MS: Final = 86_400_000
+
+OVERSIGHT: Final[tuple[OversightKnob, ...]] = (
+    (
+        "RECONCILE_EVERY_MS",
+        "reconcile_every_ms",
+        integer(0, _DAY_MS),
+        3_600_000,
+        "milliseconds between proofs of what was posted today; also one of everything a night; "
+        "0: only when asked",
+        "",
+    ),
+    (
+        "CANARY_EVERY_MS",
+        "canary_every_ms",
+        integer(0, _DAY_MS),
+        60_000,
+        "milliseconds between rounds of the canary, a customer of our own; 0: never",
+        "",
+    ),
+    (
+        "CANARY_KEYS_EVERY_MS",
+        "canary_keys_every_ms",
+        integer(1_000, _DAY_MS),
+        3_600_000,
+        "milliseconds between its checks of limits and revocation, each with a key of its own",
+        "",
+    ),
+    (
+        "CANARY_PRODUCTS",
+        "canary_products",
+        texts,
+        (),
+        "products with commas that it tries; a search may cost you money at its provider",
+        "all",
+    ),
+    (
+        "CANARY_DOOR",
+        "canary_door",
+        service_url,
+        None,
+        "address of the front door as customers reach it",
+        "our own listener",
+    ),
+    (
+        "CANARY_PAGE",
+        "canary_page",
+        word,
+        None,
+        "page that it reads; `up` has one of its own",
+        "https://example.com/",
+    ),
+)
