@@ -77,7 +77,7 @@ class Admin:
             return given
         tokens, bucket, ref = given.get("tokens"), given.get("bucket"), _text(given, "ref", least=1)
         if type(tokens) is not int or not 1 <= tokens <= MAX_TOKENS:
-            return _invalid("tokens must be a whole number of at least 1")
+            return _invalid(f"tokens must be a whole number from 1 to {MAX_TOKENS}")
         if bucket not in ("paid", "trial"):
             return _invalid("bucket must be paid or trial")
         if isinstance(ref, Problem):

@@ -73,6 +73,7 @@ MODELS: Final = (
     Door("GET", "/v1/models", Kind.FORWARD, "models", "embeddings"),
     Door("GET", "/v1/models/{}", Kind.FORWARD, "models", "embeddings"),
 )
+WEB: Final = (Door("GET", "/", Kind.WEB, "web"), Door("HEAD", "/", Kind.WEB, "web"))
 API: Final = (
     *KEYS,
     *CLASSIFIERS,
@@ -85,6 +86,7 @@ DEEPSEARCH: Final = (
     Door("GET", "/v1/models/{}", Kind.FORWARD, "models", "deepsearch"),
     Door("GET", "/ping", Kind.PROBE, "ping"),
     Door("GET", "/", Kind.PROBE, "health"),
+    Door("HEAD", "/", Kind.PROBE, "health"),
 )
 # The dashboard calls that published clients make (wire contract 9).
 DASH: Final = (
@@ -96,6 +98,6 @@ DASH: Final = (
     Door("GET", "/api/v1/product", Kind.CONTROL, "dash.products"),
     Door("GET", "/api/v1/models", Kind.CONTROL, "dash.models"),
     Door("POST", "/api/v1/checkout_session", Kind.CONTROL, "dash.checkout", needs_key=True),
-    Door("GET", "/", Kind.WEB, "web"),
+    *WEB,
 )
-BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS, Door("GET", "/", Kind.WEB, "web"))
+BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS, *WEB)

@@ -24,6 +24,7 @@ from gateway.units import MS_PER_S
 
 # Of a head that comes in pieces, what is kept to tell whose envelope a refusal needs.
 _KEPT_BYTES: Final = 4_096
+_HEAD_END: Final = b"\r\n\r\n"
 
 
 class Hearing(web_protocol.RequestHandler):
@@ -49,25 +50,49 @@ class Hearing(web_protocol.RequestHandler):
         try:
             messages, switched, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
-            mended = percent_encoded(data) if in_head and not self._head_start else None
-            if mended is None:
-                self._broken(error, data)
-            else:
+            fresh = in_head and not self._head_start
+            mended = percent_encoded(data) if fresh else None
+            if mended is not None:
                 self._parser = self._new_parser()
                 self.data_received(mended)
+                return
+            if fresh:
+                data = self._good_before(data)
+            self._broken(error, data)
             return
         if messages:
-            if self._head_timer is not None:
-                self._head_came()
-            self._payload = messages[-1][1]
-            self._messages.extend(messages)
             # What follows an upgrade is another protocol, which nobody here speaks.
             self._deaf = switched
-            self._wake()
-            if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
-                self._pause_reading_for_buffer()
+            self._heard(messages)
         elif in_head and data:
             self._head_comes(data)
+
+    def _heard(self, messages: Any) -> None:
+        if self._head_timer is not None:
+            self._head_came()
+        self._payload = messages[-1][1]
+        self._messages.extend(messages)
+        self._wake()
+        if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
+            self._pause_reading_for_buffer()
+
+    def _good_before(self, data: bytes) -> bytes:
+        """Hear the whole requests of a packet in front of what is none; what is left of it.
+
+        The parser forgets them at its error, so another one reads the packet head by head.
+        """
+        parser, at = self._new_parser(), 0
+        while at < len(data):
+            end = data.find(_HEAD_END, at)
+            end = len(data) if end < 0 else end + len(_HEAD_END)
+            try:
+                messages, _, _ = parser.feed_data(data[at:end])
+            except HttpProcessingError:
+                break
+            if messages:
+                self._heard(messages)
+            at = end
+        return data[at:]
 
     def _new_parser(self) -> HttpRequestParser:
         """As aiohttp makes it for each connection; the old one has stopped for good."""

@@ -11,12 +11,13 @@ from gateway.edge import refusals
 from gateway.edge.answer import Answer
 from gateway.edge.doors import Kind
 from gateway.edge.exchange import Exchange
-from gateway.edge.foreign import NOT_LET_IN, refused_by_service
+from gateway.edge.foreign import NOT_LET_IN, is_envelope, refused_by_service
 from gateway.edge.forward import Signer, request_head
 from gateway.edge.hosts import Route
 from gateway.edge.identify import Identifier, Subject
 from gateway.edge.passing import cors_lines, service_lines
 from gateway.edge.pipeline import Door, refuse
+from gateway.edge.reports import is_json
 from gateway.edge.upstream import Upstream, Upstreams
 from gateway.errors import (
     AnswerBroken,
@@ -101,7 +102,7 @@ class Unmetered:
             return refusals.service_timeout(route.name, _DEADLINE_MS)
         except ServiceFault:
             return refusals.service_broke_off(route.name)
-        if not 200 <= answer.status < 300:
+        if not 200 <= answer.status < 300 and not _is_ours(route, answer, body):
             return _refused(route, answer, body)
         lines = b"x-request-id: %b\r\n" % request_id.encode("ascii")
         cors = cors_lines(exchange.headers.get("Origin"))
@@ -124,6 +125,13 @@ async def _answer(upstream: Upstream, head: bytes) -> tuple[Answer, bytes]:
         connection.close()
         raise
     return answer, body
+
+
+def _is_ours(route: Route, answer: Answer, body: bytes) -> bool:
+    """A refusal that is worded for the clients of this host already, with a code of its own."""
+    if not 400 <= answer.status < 500 or answer.status in NOT_LET_IN:
+        return False
+    return is_json(answer) and is_envelope(body, route.family)
 
 
 def _refused(route: Route, answer: Answer, body: bytes) -> Problem:

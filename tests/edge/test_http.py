@@ -206,3 +206,11 @@ async def test_ten_thousand_requests_leave_nothing_behind(door: Door, embeddings
             assert reply.status == (200 if number % 2 else 401)
     await door.at_rest(key.subject)
     assert await door.balance(key) == TRIAL - 7 * 30
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", API, "dash.localhost", "deepsearch.localhost"])
+async def test_head_of_a_front_page_is_its_head(door: Door, host: str) -> None:
+    got = await door.ask("GET", "/", host=host)
+    reply = await door.ask("HEAD", "/", host=host)
+    assert (reply.status, reply.body) == (200, b"")
+    assert reply["content-length"] == got["content-length"]

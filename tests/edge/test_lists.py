@@ -91,3 +91,15 @@ async def test_a_list_of_a_service_that_is_not_there_is_a_503(door: Door, key: K
     reply = await door.ask("GET", "/v1/classifiers", key=key)
     assert (reply.status, reply["retry-after"]) == (503, "1")
     assert reply.json()["code"] == "SERVICE_UNAVAILABLE"
+
+
+async def test_a_refusal_of_a_list_keeps_the_code_of_its_service(
+    door: Door, key: Key, classifier: Stub
+) -> None:
+    said = b'{"detail": "no such classifier", "code": "CLASSIFIER_NOT_FOUND", "message": "no"}'
+    classifier.script = answering(said, status=404)
+    reply = await door.ask("DELETE", "/v1/classifiers/abc", key=key)
+    assert (reply.status, reply.body) == (404, said)
+    classifier.script = answering(b"gone", status=404, kind="text/plain")
+    reply = await door.ask("DELETE", "/v1/classifiers/abc", key=key)
+    assert (reply.status, reply.json()["code"]) == (404, "SERVICE_REFUSED")

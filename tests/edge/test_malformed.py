@@ -133,3 +133,44 @@ async def test_a_body_that_never_comes_is_given_up(door: Door, key: Key, embeddi
         assert reply.status == 408
         is_refusal(reply)
     assert await door.rows(key) == []
+
+
+def good(key: Key, body: bytes = b"{}") -> bytes:
+    lines = [("host", API), key.bearer, ("content-length", str(len(body)))]
+    return head("POST", "/v1/embeddings", lines) + body
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"BREW / HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"\x00\x01",
+        b"GET / HTTP/1.1\r\nhost : x\r\n\r\n",
+        POST + b"content-length: -2\r\n\r\n{}",
+    ],
+)
+async def test_good_requests_in_one_packet_are_answered_before_what_is_none(
+    door: Door, key: Key, embeddings: Stub, bad: bytes
+) -> None:
+    bodies = [b"{}", b'{"a": "\r\n\r\n"}', b'{"input": "x"}']
+    async with await door.wire() as wire:
+        await wire.send(b"".join(good(key, body) for body in bodies) + bad)
+        for _ in bodies:
+            assert (await wire.reply()).status == 200
+        last = await wire.reply()
+        assert (last.status, last.json()["code"]) == (400, "HTTP_MALFORMED")
+        assert last["connection"] == "close"
+        assert await wire.ended() == b""
+    assert [turn.body for turn in embeddings.turns] == bodies
+
+
+async def test_a_body_that_breaks_behind_good_requests_is_told_of_itself(
+    door: Door, key: Key, embeddings: Stub
+) -> None:
+    lines = [("host", API), key.bearer, ("transfer-encoding", "chunked")]
+    broken = head("POST", "/v1/embeddings", lines) + b"zz\r\n{}\r\n0\r\n\r\n"
+    async with await door.wire() as wire:
+        await wire.send(good(key) + good(key) + broken)
+        assert [(await wire.reply()).status for _ in range(3)] == [200, 200, 400]
+        assert await wire.ended() == b""
+    assert len(embeddings.turns) == 2

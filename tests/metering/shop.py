@@ -58,6 +58,7 @@ class Shop:
     def __init__(self, root: Path, dsn: str, redis_url: str, **of_spool: int) -> None:
         loop = asyncio.get_running_loop()
         self.root = root
+        self.redis_url = redis_url
         self.postgres = Postgres(dsn, command_deadline_ms=5_000)
         self.book = Moody(self.postgres, load_queries())
         self.link = RedisLink(redis_url)

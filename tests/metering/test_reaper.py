@@ -1,6 +1,11 @@
 """Holds that nobody will decide: released once it is certain that nobody will."""
 
+import pytest
+
+from gateway.admission.gate import Gate
+from gateway.admission.orphans import DEAD_AFTER_S
 from gateway.metering.reaper import Reaper
+from gateway.redis_link import RedisLink
 from tests.metering.shop import GRANT, INSTANCE, Shop, complete
 from tests.metering.test_adopt import adopter, die
 
@@ -82,3 +87,34 @@ async def test_a_hold_an_hour_past_its_deadline_is_voided_though_its_spool_is_lo
 
 async def _lost(*_: object) -> None:
     """A settling that is said to be done."""
+
+
+async def test_a_worker_that_dies_between_adopting_and_reaping_loses_no_hold(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one knows nothing of the death, and sees the silence of the instance instead."""
+    key_id = await shop.mint()
+    running = await shop.admit(key_id, 300)
+    held = await shop.gate.extend(running.subject, running.tag, running.request_id, 700)
+    assert held.hold_tokens == 700
+    await shop.serve(key_id, 10)
+    await shop.end_spool()
+    assert await adopter(shop).run_once() == 1
+    link = RedisLink(shop.redis_url)
+    next_gate = Gate(link)
+    await link.open()
+    try:
+        second = Reaper(shop.book, next_gate, shop.telemetry, shop.root)
+        assert await second.run_once() == 0, "it has not been silent for long as seen from there"
+        later = shop.gate.loop.time() + DEAD_AFTER_S + 1
+        monkeypatch.setattr(next_gate._orphans, "_clock_s", lambda: later)
+        assert await second.run_once() == 1
+        assert await second.run_once() == 0
+    finally:
+        await link.close()
+    assert await shop.gate.holds(running.subject) == (0, 0)
+    row = await shop.book.request(key_id, running.request_id)
+    assert row is not None
+    assert (row.outcome, row.held_tokens) == ("gateway_died", 700)
+    assert await shop.trial(key_id) == GRANT - 10
+    assert await shop.proof() == {}
