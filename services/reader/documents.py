@@ -20,7 +20,10 @@ SUMMARY_CHARACTERS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A document whose content, text and HTML are all the same text."""
+    """A document whose content, text and HTML are all the same text, but for marks of headings.
+
+    `bare` is the text without them, empty where there are none.
+    """
 
     text: str
     title: str = ""
@@ -28,6 +31,7 @@ class Plain:
     published_time: str | None = None
     pages: int | None = None
     images: list[tuple[str, str]] = field(default_factory=list)
+    bare: str = ""
 
 
 def read(kind: Media, job: Job, body: bytes) -> Plain | Failure:
@@ -52,7 +56,7 @@ def _pdf(job: Job, body: bytes) -> Plain | Failure:
     except pdf.PdfError as fault:
         return Failure("document", str(fault))
     title = found.title or _name(job)
-    return Plain(found.text, title, "", found.created, found.pages)
+    return Plain(found.text, title, "", found.created, found.pages, bare=found.bare)
 
 
 def _picture(job: Job, body: bytes) -> Plain | Failure:

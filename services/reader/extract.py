@@ -139,8 +139,9 @@ class Extractor:
 
 
 def _of_plain(plain: Plain) -> _Parts:
+    bare = plain.bare or plain.text
     return _Parts(
-        dict.fromkeys(("content", "text", "html"), plain.text),
+        {"content": plain.text, "text": bare, "html": bare},
         title=plain.title,
         description=plain.description,
         published_time=plain.published_time,

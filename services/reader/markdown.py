@@ -16,6 +16,10 @@ PLAIN_STYLE: Final = Style()
 BLANK_LINES: Final = re.compile(r"\n{3,}")
 # A blank that stood between two blocks in the source, before an image or a link of its own line.
 STRAY: Final = re.compile(r"^ (?=!?\[)", re.MULTILINE)
+# Makes the converter leave a line before a quote, which it does not by itself.
+BEFORE_QUOTE: Final = "\ufdd6"
+QUOTE: Final = re.compile(r"<blockquote\b", re.IGNORECASE)
+LEFT_LINE: Final = re.compile(f"^[ >]*{BEFORE_QUOTE}[ \\t]*\n", re.MULTILINE)
 # The parts of a page in which a line break is one, once the page is well-formed.
 PREFORMATTED: Final = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL | re.IGNORECASE)
 BREAKS: Final = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
@@ -53,10 +57,14 @@ def _convert(html: str, form: str, style: Style) -> str:
             enabled=True, preset="minimal", remove_navigation=False, remove_forms=False
         ),
     )
+    source = _flowing(html)
+    if form == "markdown":
+        source = QUOTE.sub(f"<p>{BEFORE_QUOTE}</p><blockquote", source)
     try:
-        written = convert(_flowing(html), options).content or ""
+        written = convert(source, options).content or ""
     except ConversionError as fault:
         raise UnparsableError(str(fault)) from fault
+    written = LEFT_LINE.sub("", written).replace(BEFORE_QUOTE, "")
     return BLANK_LINES.sub("\n\n", STRAY.sub("", written)).strip()
 
 

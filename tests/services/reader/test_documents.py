@@ -16,13 +16,13 @@ JSON = {"Accept": "application/json"}
 
 
 def make_pdf(*pages: str, title: str = "") -> bytes:
-    """A small PDF with one line of text for each line of each page."""
+    """A small PDF with one line of text for each line of each page; `24|` begins a large one."""
     objects: list[bytes] = [b"<< /Type /Catalog /Pages 2 0 R >>", b""]
     kids = []
     for text in pages:
         number = len(objects) + 1
         kids.append(b"%d 0 R" % number)
-        shown = b" T* ".join(b"(%s) Tj" % line.encode("latin-1") for line in text.split("\n"))
+        shown = b" T* ".join(map(_drawn, text.split("\n")))
         stream = b"BT /F1 12 Tf 14 TL 72 720 Td %s ET" % shown
         objects.append(
             b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R "
@@ -41,6 +41,11 @@ def make_pdf(*pages: str, title: str = "") -> bytes:
     trailer = b"trailer << /Size %d /Root 1 0 R /Info %d 0 R >>" % (len(places) + 1, len(places))
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(places) + 1)
     return written + head + table + trailer + b"\nstartxref\n%d\n%%%%EOF" % len(written)
+
+
+def _drawn(line: str) -> bytes:
+    size, bar, text = line.rpartition("|")
+    return b"/F1 %s Tf (%s) Tj" % ((size if bar else "12").encode(), text.encode("latin-1"))
 
 
 def packed(body: bytes) -> str:
@@ -224,3 +229,13 @@ async def test_image_that_says_it_is_enormous_costs_nothing(reader: Asker) -> No
 )
 def test_bytes_judge_where_labels_lie(label: str, body: bytes, kind: Media) -> None:
     assert media.kind(label, body) is kind
+
+
+def test_large_letters_of_a_pdf_are_headings_and_broken_words_are_whole() -> None:
+    first = "The lower gates of the lock are opened and the boat goes in, and af-"
+    second = "ter that they are closed again, which takes ten minutes or so."
+    drawn = make_pdf("\n".join(["24|Of locks", first, second, "16|Tolls", "None."]))
+    found = pdf.read(drawn, None)
+    whole = first.removesuffix("-") + second
+    assert found.text == f"# Of locks\n\n{whole}\n\n## Tolls\n\nNone."
+    assert found.bare == f"Of locks\n\n{whole}\n\nTolls\n\nNone."
