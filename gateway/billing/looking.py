@@ -17,7 +17,7 @@ from typing import Final
 
 from gateway.admission.gate import Gate
 from gateway.billing.facts import Facts, decode, merge, standing
-from gateway.billing.orders import CHECKOUT, Order, StripeRefused, StripeUnavailable
+from gateway.billing.orders import CHECKOUT, Order, StripeUnavailable
 from gateway.billing.seen import IntentSeen, SessionSeen, Sight, facts_of
 from gateway.billing.stripe_port import StripePort
 from gateway.billing.till import Settled, Till
@@ -70,7 +70,7 @@ class Looker:
             # What was compared once is not undone by a later look: refunds and disputes are.
             told = replace(told, mismatch="")
         facts = merge(decode(order.facts), told)
-        row = await self._till.settle(order, await self._settled(order, sight, facts))
+        row = await self._till.settle(order, self._settled(order, sight, facts))
         if row is None:
             return False
         if facts.mismatch and not order.note:
@@ -81,13 +81,9 @@ class Looker:
             _LOG.warning("Redis will learn of order %s later: %s", order.order_id, fault)
         return True
 
-    async def _settled(self, order: Order, sight: Sight, facts: Facts) -> Settled:
+    def _settled(self, order: Order, sight: Sight, facts: Facts) -> Settled:
         session, intent = sight.session, sight.intent
         keeps = order.origin != CHECKOUT or bool(order.request.get("save"))
-        invoice_url = order.invoice_url
-        invoice_id = None if session is None else session.invoice_id
-        if invoice_id is not None and invoice_url is None:
-            invoice_url = await self._invoice(invoice_id)
         customers = [t.customer_id for t in (session, intent) if t is not None and t.customer_id]
         return Settled(
             facts,
@@ -96,27 +92,23 @@ class Looker:
             None if intent is None else intent.payment_id,
             customers[0] if customers else None,
             intent.payment_method if intent is not None and keeps else None,
-            invoice_url,
+            None if session is None else session.invoice_url,
         )
-
-    async def _invoice(self, invoice_id: str) -> str | None:
-        try:
-            return await self._port.invoice_url(invoice_id)
-        except (StripeUnavailable, StripeRefused):
-            # An ornament: the money does not wait for it. `invoice.paid` brings it.
-            return None
 
     async def _fetch(self, order: Order, hints: Hints) -> Sight | None:
         """All that Stripe says; None if there is nothing of this order at Stripe."""
         session = await self._session(order, hints)
-        payment_id = order.payment_id
-        if payment_id is None and session is not None:
-            payment_id = session.payment_id
-        intent = await self._intent(order, payment_id or hints.payment_id)
+        if session is None and order.origin == CHECKOUT:
+            return None
+        if session is not None and session.intent is not None:
+            intent = _of(order, session.intent)
+        else:
+            intent = await self._intent(order, order.payment_id or hints.payment_id)
         if session is None and intent is None:
             return None
-        if intent is None:
-            return Sight(session, None)
+        known = decode(order.facts)
+        if intent is None or not (intent.turned or known.refunds or known.disputes):
+            return Sight(session, intent)
         refunds, disputes = await asyncio.gather(
             self._port.refunds(intent.payment_id), self._port.disputes(intent.payment_id)
         )
@@ -124,9 +116,14 @@ class Looker:
 
     async def _session(self, order: Order, hints: Hints) -> SessionSeen | None:
         session_id = order.session_id or hints.session_id
-        if order.origin != CHECKOUT or session_id is None:
+        session = None
+        if order.origin != CHECKOUT:
             return None
-        session = await self._port.session(session_id)
+        if session_id is not None:
+            session = await self._port.session(session_id)
+        elif hints.payment_id is not None:
+            # Its session was never noted: a payment alone does not tell a discount from a mistake.
+            session = await self._port.session_of_payment(hints.payment_id)
         if session is None or session.order_id != order.order_id:
             return None
         return session
@@ -134,10 +131,7 @@ class Looker:
     async def _intent(self, order: Order, payment_id: str | None) -> IntentSeen | None:
         if payment_id is None:
             return None
-        intent = await self._port.intent(payment_id)
-        if intent is None or intent.order_id != order.order_id:
-            return None
-        return intent
+        return _of(order, await self._port.intent(payment_id))
 
     async def _unseen(self, order: Order) -> str:
         """Nobody can pay an order that Stripe does not know, once its time is over."""
@@ -155,3 +149,8 @@ class Looker:
             await self._port.return_payment(order)
             return await self.look(order_id)
         return order.state
+
+
+def _of(order: Order, intent: IntentSeen | None) -> IntentSeen | None:
+    """The payment, if it was made for this order."""
+    return intent if intent is not None and intent.order_id == order.order_id else None

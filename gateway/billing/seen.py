@@ -24,8 +24,32 @@ _REFUNDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class IntentSeen:
+    """A payment. `order_uuid` is `order_id` if that can be one of ours.
+
+    `turned` is False where no refund or dispute of it was ever made.
+    """
+
+    payment_id: str
+    status: str
+    order_id: str
+    livemode: bool
+    currency: str
+    amount_minor: int
+    received_minor: int
+    customer_id: str | None
+    payment_method: str | None
+    decline: str
+    order_uuid: str | None = None
+    turned: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSeen:
-    """A checkout session; amounts in minor units, `subtotal` before discounts and tax."""
+    """A checkout session; amounts in minor units, `subtotal` before discounts and tax.
+
+    `intent` is its payment where that came along.
+    """
 
     session_id: str
     url: str | None
@@ -40,24 +64,8 @@ class SessionSeen:
     total_minor: int
     payment_id: str | None
     customer_id: str | None
-    invoice_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class IntentSeen:
-    """A payment. `order_uuid` is `order_id` if that can be one of ours."""
-
-    payment_id: str
-    status: str
-    order_id: str
-    livemode: bool
-    currency: str
-    amount_minor: int
-    received_minor: int
-    customer_id: str | None
-    payment_method: str | None
-    decline: str
-    order_uuid: str | None = None
+    invoice_url: str | None
+    intent: IntentSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,20 @@ class StripePort:
 
     async def session(self, session_id: str) -> SessionSeen | None:
         """The session as it is now; None if Stripe does not know it."""
-        return await _or_none(self._v1.checkout.sessions.retrieve_async(session_id), session_of)
+        # All in one call, because tokens wait for it.
+        wanted: Any = {"expand": ["payment_intent.latest_charge", "invoice"]}
+        call = self._v1.checkout.sessions.retrieve_async(session_id, params=wanted)
+        return await _or_none(call, session_of)
 
-    async def expire_session(self, session_id: str) -> None:
-        """Nobody can pay it any more."""
-        await _said(self._v1.checkout.sessions.expire_async(session_id))
+    async def session_of_payment(self, payment_id: str) -> SessionSeen | None:
+        """The session through which this payment was made, if there is one."""
+        params: Any = {
+            "payment_intent": payment_id,
+            "expand": ["data.payment_intent.latest_charge", "data.invoice"],
+        }
+        async for each in self._pages(self._v1.checkout.sessions.list_async, params):
+            return session_of(each)
+        return None
 
     async def charge_saved(self, order: Order) -> IntentSeen:
         """Charges the saved method of a customer who is away; a decline is an answer too."""
@@ -101,7 +110,10 @@ class StripePort:
 
     async def intent(self, payment_id: str) -> IntentSeen | None:
         """The payment as it is now; None if Stripe does not know it."""
-        return await _or_none(self._v1.payment_intents.retrieve_async(payment_id), intent_of)
+        call = self._v1.payment_intents.retrieve_async(
+            payment_id, params={"expand": ["latest_charge"]}
+        )
+        return await _or_none(call, intent_of)
 
     async def intent_of_order(self, order: Order) -> IntentSeen | None:
         """The payment that was made for an order, looked for among its customer's."""
@@ -136,12 +148,6 @@ class StripePort:
                 options={"idempotency_key": f"{order.order_id}/return"},
             )
         )
-
-    async def invoice_url(self, invoice_id: str) -> str | None:
-        """Where the invoice can be read; None while it is not finalized."""
-        found = await _said(self._v1.invoices.retrieve_async(invoice_id))
-        url: str | None = found.get("hosted_invoice_url")
-        return url
 
     async def events_since(self, since_s: int) -> list[EventSeen]:
         """What happened since then, oldest first; Stripe keeps 30 days."""

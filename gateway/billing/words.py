@@ -86,6 +86,7 @@ def order_named(thing: Json) -> str:
 def session_of(told: Json) -> SessionSeen:
     """A checkout session."""
     details = told.get("total_details") or {}
+    intent, invoice = told.get("payment_intent"), told.get("invoice")
     return SessionSeen(
         told["id"],
         told.get("url"),
@@ -98,9 +99,10 @@ def session_of(told: Json) -> SessionSeen:
         details.get("amount_discount") or 0,
         details.get("amount_tax") or 0,
         told.get("amount_total") or 0,
-        _id_of(told.get("payment_intent")),
+        _id_of(intent),
         _id_of(told.get("customer")),
-        _id_of(told.get("invoice")),
+        invoice.get("hosted_invoice_url") if isinstance(invoice, dict) else None,
+        intent_of(intent) if isinstance(intent, dict) else None,
     )
 
 
@@ -119,7 +121,15 @@ def intent_of(told: Json) -> IntentSeen:
         _id_of(told.get("payment_method")),
         str(error.get("decline_code") or error.get("code") or ""),
         _uuid(order_named(told)),
+        _turned(told.get("latest_charge")),
     )
+
+
+def _turned(charge: Any) -> bool:
+    """Whether money of it may have gone back; a charge that did not come along may tell so."""
+    if not isinstance(charge, dict):
+        return True
+    return charge.get("amount_refunded") != 0 or charge.get("disputed") is not False
 
 
 def event_of(told: Json) -> EventSeen | None:
