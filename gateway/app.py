@@ -29,9 +29,11 @@ from gateway.edge.pipeline import Door, Parts, Pipeline
 from gateway.edge.pricing import Pricing
 from gateway.edge.quoting import Quoter
 from gateway.edge.relay import Relay
+from gateway.edge.repeats import Repeats
 from gateway.edge.request_ids import new_request_id
 from gateway.edge.room import BodyRoom
 from gateway.edge.server import Bounds, Server, make_server
+from gateway.edge.token_field import TokenField
 from gateway.edge.unmetered import Unmetered
 from gateway.edge.upstream import Upstreams
 from gateway.errors import PostgresUnavailable, RedisUnavailable
@@ -69,6 +71,8 @@ _LOG = logging.getLogger("sluice.app")
 Work = Callable[[], Awaitable[int]]
 _PULSE_EVERY_MS = 200
 _REAP_EVERY_MS = 1_000
+_KEEP_EVERY_MS = 500
+_FORGET_EVERY_MS = 60_000
 _DRAIN_LEDGER_S = 10.0
 _BACKLOG = 1_024
 
@@ -111,7 +115,9 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         upstreams = Upstreams(dict(settings.service_urls))
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
         shop = await stack.enter_async_context(_billing(base))
-        server, pipeline = _front_door(base, meter, upstreams, secrets, shop)
+        repeats = Repeats(base.answers, meter, telemetry)
+        stack.push_async_callback(repeats.close)
+        server, pipeline = _front_door(base, meter, upstreams, secrets, shop, repeats)
         pulse = Pulse(
             gate,
             meter,
@@ -120,7 +126,10 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             loop.time,
             settings.ship_interval_ms,
         )
-        tasks = _of_node(base, pulse, shipper, shop)
+        tasks = [
+            *_of_node(base, pulse, shipper, shop),
+            _repeating(repeats.run_once, "repeats", _KEEP_EVERY_MS),
+        ]
         base.vitals.watch(spool)
         try:
             yield Node(base, server, pipeline, meter, shipper, spool)
@@ -138,6 +147,7 @@ def _front_door(
     upstreams: Upstreams,
     secrets: Mapping[str, str],
     shop: Billing | None,
+    repeats: Repeats,
 ) -> tuple[Server, Pipeline]:
     """The request path on top of everything else."""
     settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
@@ -165,7 +175,7 @@ def _front_door(
         )
     )
     doors = {**desk.doors(), **unmetered.doors()}
-    parts = _request_path(base, meter, upstreams, identifier, signer, doors)
+    parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats)
     pipeline = Pipeline(parts)
     bounds = Bounds(settings.header_deadline_ms, settings.max_connections)
     return make_server(pipeline, telemetry, bounds), pipeline
@@ -178,6 +188,7 @@ def _request_path(
     identifier: Identifier,
     signer: Signer,
     doors: Mapping[Kind, Door],
+    repeats: Repeats,
 ) -> Parts:
     """What a product call goes through, and what only asks for its price."""
     settings, gate, book = base.settings, base.gate, base.book
@@ -195,9 +206,11 @@ def _request_path(
         forwarder,
         Relay(meter, base.telemetry, Grower(gate, book)),
         quoter,
+        TokenField(settings.key_prefix),
         meter,
         {**doors, **pricing.doors()},
         base.telemetry,
+        repeats,
     )
 
 
@@ -250,6 +263,7 @@ async def background(base: Ground) -> AsyncIterator[None]:
         (adopter.run_once, "adopter", _REAP_EVERY_MS),
         (reaper.run_once, "reaper", _REAP_EVERY_MS),
         (outbox.run_once, "outbox", 200),
+        (base.answers.forget, "answers", _FORGET_EVERY_MS),
         (months, "months", 3_600_000),
     )
     async with _billing(base) as shop:

@@ -32,7 +32,11 @@ from gateway.edge.passing import cors_lines
 from gateway.edge.problems import render
 from gateway.edge.quoting import Quoter, quote_lines, wants_dry_run
 from gateway.edge.relay import Relay
+from gateway.edge.repeat_name import HEADER
+from gateway.edge.repeats import Repeats, Replay
 from gateway.edge.request_ids import new_request_id
+from gateway.edge.token_field import NAME as TOKEN
+from gateway.edge.token_field import TokenField
 from gateway.errors import (
     AnswerBroken,
     Fault,
@@ -73,9 +77,11 @@ class Parts:
     forwarder: Forwarder
     relay: Relay
     quoter: Quoter
+    tokens: TokenField
     meter: Meter
     doors: Mapping[Kind, Door]
     telemetry: Telemetry
+    repeats: Repeats
 
 
 async def refuse(
@@ -98,6 +104,8 @@ class Pipeline:
         """Answer one request, whatever it is."""
         request_id = new_request_id()
         host = exchange.headers.get("Host", "")
+        if TOKEN in exchange.target:
+            self._take_token(exchange, host)
         route = self._parts.router.route(host, exchange.method, exchange.target)
         if not host.isascii():
             route = refusals.malformed_http("the Host header must be a name or an address")
@@ -111,10 +119,16 @@ class Pipeline:
                 else:
                     await self._product(exchange, route, request_id)
             finally:
+                if exchange.tap is not None:
+                    exchange.tap.over()
                 if exchange.room_bytes:
                     self._parts.measurer.room.give_back(exchange)
         else:
             await self._other(exchange, route, request_id)
+
+    def _take_token(self, exchange: Exchange, host: str) -> None:
+        if self._parts.router.family(host, exchange.target) is Family.READER:
+            self._parts.tokens.take(exchange)
 
     async def malformed(self, exchange: Exchange, what: Malformed) -> None:
         """Answer bytes that are no HTTP request."""
@@ -165,11 +179,16 @@ class Pipeline:
         except (RedisUnavailable, PostgresUnavailable) as fault:
             self._parts.telemetry.degraded.labels(type(fault).__name__).inc()
             admitted = Refused(refusals.degraded())
+        if isinstance(admitted, Replay):
+            await admitted.tell(exchange)
+            return
         if isinstance(admitted, Refused):
             problem = admitted.problem
             await self._refuse(exchange, problem, route.family, request_id, admitted.lines + _FREE)
             return
         passage = admitted.passage
+        if exchange.tap is not None:
+            exchange.tap.admitted(passage)
         lines = b"x-request-id: %b\r\n" % passage.request_id.encode("ascii")
         lines += admitted.lines + cors_lines(exchange.headers.get("Origin"))
         crossing = Crossing(exchange, passage, admitted.measured, lines)
@@ -180,8 +199,8 @@ class Pipeline:
 
     async def _admit(
         self, exchange: Exchange, route: Route, request_id: str, started_s: float
-    ) -> Admitted | Refused:
-        """Steps 2 to 4; whatever refuses here wrote nothing and costs nothing."""
+    ) -> Admitted | Refused | Replay:
+        """Steps 2 to 4; whatever refuses here costs nothing."""
         parts = self._parts
         if not parts.meter.healthy:
             return Refused(refusals.degraded())
@@ -193,10 +212,17 @@ class Pipeline:
         if isinstance(measured, Problem):
             return Refused(measured)
         product = measured.product
+        may_have_token = product.family is Family.READER and measured.body
+        if may_have_token and parts.tokens.in_body(measured.body or b""):
+            return Refused(refusals.token_in_body())
         if subject.key_id is None and product.needs_key:
             return Refused(refusals.missing_key())
         if not parts.forwarder.deployed(product):
             return Refused(refusals.not_deployed(product.name))
+        if subject.key_id is not None and HEADER in exchange.headers:
+            known = await parts.repeats.claim(exchange, subject.key_id, measured, request_id)
+            if known is not None:
+                return Refused(known) if isinstance(known, Problem) else known
         return await parts.admitter.admit(subject, measured, request_id, started_s)
 
     async def _cross(self, admitted: Admitted, crossing: Crossing) -> None:

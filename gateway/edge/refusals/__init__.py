@@ -16,11 +16,15 @@ from gateway.edge.refusals.callers import (
     missing_key,
     revoked,
     suspended,
+    token_in_body,
 )
 from gateway.edge.refusals.deeds import (
     deed_refused,
     idempotency_key_reused,
     idempotency_key_unreadable,
+    idempotent_answer_not_kept,
+    idempotent_body_too_large,
+    idempotent_still_running,
 )
 from gateway.edge.refusals.limits import (
     concurrency,
@@ -82,6 +86,9 @@ __all__ = [
     "hold_used_up",
     "idempotency_key_reused",
     "idempotency_key_unreadable",
+    "idempotent_answer_not_kept",
+    "idempotent_body_too_large",
+    "idempotent_still_running",
     "internal_error",
     "invalid_field",
     "invalid_key",
@@ -106,6 +113,7 @@ __all__ = [
     "service_timeout",
     "service_unreachable",
     "suspended",
+    "token_in_body",
     "too_many_new_keys",
     "unknown_path",
 ]

@@ -26,6 +26,16 @@ def authorization_format() -> Problem:
     )
 
 
+def token_in_body() -> Problem:
+    """A key in a body, which goes to the service as it came."""
+    return Problem(
+        "AUTH_INVALID_FORMAT",
+        401,
+        "Invalid authorization format: a key is not taken from the body; send the header "
+        "'Authorization: Bearer <key>', or the key as _token in the query",
+    )
+
+
 def invalid_key() -> Problem:
     """A key with a typo, or one that does not exist; which of both is not told."""
     detail = "Invalid API key, please get a new one with POST /v1/keys"
