@@ -56,10 +56,11 @@ def up(
     *,
     before: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    words: Sequence[str] = ("gateway", "up"),
 ) -> Iterator[Up]:
     """Run `sluice up` on free ports until the block ends; it is ready when this yields."""
     port, ops_port = any_free("127.0.0.1"), any_free("127.0.0.1")
-    process = start(folder, port, ops_port, before=before, env=env)
+    process = start(folder, port, ops_port, before=before, env=env, words=words)
     running = Up(process, port, ops_port, queue.Queue())
     reader = threading.Thread(target=_listen, args=(process, running.spoken), daemon=True)
     reader.start()
@@ -81,12 +82,13 @@ def start(
     *,
     before: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    words: Sequence[str] = ("gateway", "up"),
 ) -> subprocess.Popen[str]:
-    """Start it with stdout and stderr in one pipe."""
+    """Start it with stdout and stderr in one pipe; `words` name the module that runs it."""
     ours = {"DATA_DIR": str(folder), "PORT": str(port), "OPS_PORT": str(ops_port), "WORKERS": "2"}
     settings = {f"SLUICE_{name}": value for name, value in {**ours, **(env or {})}.items()}
     return subprocess.Popen(
-        [*before, sys.executable, "-m", "gateway", "up"],
+        [*before, sys.executable, "-m", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -42,9 +42,11 @@ async def _run() -> int:
         "PYTHONUNBUFFERED": "1",
     }
     # A session of its own: a Ctrl-C reaches it once, through us; a second one does not wait.
-    command = ("setpriv", "--pdeathsig", "TERM", "--", Path(sys.executable).parent / "sluice", "up")
     child = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdout=asyncio.subprocess.PIPE, start_new_session=True
+        *("setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "gateway", "up"),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     for number in _PASSED_ON:
         asyncio.get_running_loop().add_signal_handler(number, _pass_on, child, number)
@@ -98,8 +100,8 @@ def welcome(base_url: str, door: str, key: str) -> str:
   hosted pages {base_url}/c/pay/...   (as POST /v1/billing/checkout answers)
   control page {base_url}/_control   (refunds, disputes, webhooks, outages)
 Buys a pack (the url opens in a browser, too):
-  curl -sS -o /dev/null -w '%{{http_code}}\\n' -d email=ada@example.com "$(curl -sS \\
-    -H "Authorization: Bearer {key}" -H 'Content-Type: application/json' \\
+  curl -sS -o /dev/null -w '%{{http_code}} %{{redirect_url}}\\n' -d email=ada@example.com \\
+    "$(curl -sS -H "Authorization: Bearer {key}" -H 'Content-Type: application/json' \\
     -d '{{"pack": "small", "currency": "usd"}}' '{door}/v1/billing/checkout' \\
     | sed -E 's/.*"url": ?"([^"]+)".*/\\1/')"
 
