@@ -40,6 +40,7 @@ RANKS = {
     "gateway.edge": 4,
     "gateway.control": 4,
     "gateway.app": 5,
+    "gateway.front_door": 5,
     "gateway.ground": 5,
     "gateway.oversight": 5,
     "gateway.commands": 5,

@@ -1,0 +1,107 @@
+"""The request path put together, from the listener down: the part of the root that grows most.
+
+Wires, never handles. What lives longer than a request (spool, shipper, stores) is made elsewhere.
+"""
+
+from collections.abc import Mapping
+
+from gateway.billing.house import Billing
+from gateway.control.desk import Desk, DeskParts
+from gateway.control.readiness import Readiness, SpoolState, stores
+from gateway.edge.address import Addresses
+from gateway.edge.admitting import Admitter
+from gateway.edge.doors import Kind
+from gateway.edge.forward import Signer
+from gateway.edge.forwarder import Forwarder
+from gateway.edge.growing import Grower
+from gateway.edge.hosts import Router
+from gateway.edge.identify import Identifier
+from gateway.edge.measure import Measurer
+from gateway.edge.pipeline import Door, Parts, Pipeline
+from gateway.edge.pricing import Pricing
+from gateway.edge.quoting import Quoter
+from gateway.edge.relay import Relay
+from gateway.edge.repeats import Repeats
+from gateway.edge.room import BodyRoom
+from gateway.edge.server import Bounds, Server, make_server
+from gateway.edge.token_field import TokenField
+from gateway.edge.unmetered import Unmetered
+from gateway.edge.upstream import Upstreams
+from gateway.ground import Ground
+from gateway.keys.store import KeyStore
+from gateway.metering.meter import Meter
+from gateway.products.estimator import HoldEstimator
+from gateway.tokenizer import Tokenizer
+
+
+def front_door(
+    base: Ground,
+    meter: Meter,
+    upstreams: Upstreams,
+    secrets: Mapping[str, str],
+    shop: Billing | None,
+    repeats: Repeats,
+) -> tuple[Server, Pipeline]:
+    """The request path on top of everything else."""
+    settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
+    keys = KeyStore(book, secrets["key_pepper"].encode(), settings.key_prefix)
+    identifier = Identifier(keys, Addresses(settings.trusted_proxies))
+    signer = Signer(secrets["internal_secret"])
+    unmetered = Unmetered(upstreams, signer, identifier, book)
+    readiness = Readiness(
+        stores(base.link, base.postgres), lambda: SpoolState(1, int(not meter.healthy))
+    )
+    catalogue, shelf = base.catalogue, base.shelf
+    desk = Desk(
+        DeskParts(
+            settings,
+            catalogue,
+            book,
+            shelf,
+            gate,
+            keys,
+            identifier,
+            readiness,
+            telemetry,
+            base.reserves,
+            shop,
+        )
+    )
+    doors = {**desk.doors(), **unmetered.doors()}
+    parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats)
+    pipeline = Pipeline(parts)
+    bounds = Bounds(settings.header_deadline_ms, settings.max_connections)
+    return make_server(pipeline, telemetry, bounds), pipeline
+
+
+def _request_path(
+    base: Ground,
+    meter: Meter,
+    upstreams: Upstreams,
+    identifier: Identifier,
+    signer: Signer,
+    doors: Mapping[Kind, Door],
+    repeats: Repeats,
+) -> Parts:
+    """What a product call goes through, and what only asks for its price."""
+    settings, gate, book = base.settings, base.gate, base.book
+    deadline_ms = settings.body_deadline_ms
+    router = Router(base.catalogue, settings.domain)
+    measurer = Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), deadline_ms)
+    forwarder = Forwarder(upstreams, signer, deadline_ms)
+    quoter = Quoter(identifier, measurer, forwarder, gate, book)
+    pricing = Pricing(base.catalogue, router, measurer, quoter, deadline_ms)
+    return Parts(
+        router,
+        identifier,
+        measurer,
+        Admitter(gate, book, meter, base.telemetry),
+        forwarder,
+        Relay(meter, base.telemetry, Grower(gate, book)),
+        quoter,
+        TokenField(settings.key_prefix),
+        meter,
+        {**doors, **pricing.doors()},
+        base.telemetry,
+        repeats,
+    )
