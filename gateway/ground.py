@@ -19,6 +19,7 @@ from gateway.control.readiness import Readiness, spools_of_machine, stores
 from gateway.control.vitals import EVERY_MS, Vitals
 from gateway.errors import ConfigurationFault, RedisUnavailable
 from gateway.keys.store import KeyStore
+from gateway.ledger.answers import Answers
 from gateway.ledger.book import Book
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.shelf import Shelf
@@ -46,6 +47,7 @@ class Ground:
     catalogue: Catalogue
     postgres: Postgres
     book: Book
+    answers: Answers
     shelf: Shelf
     reconciler: Reconciler
     link: RedisLink
@@ -80,6 +82,14 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             application_name=f"sluice-{name}-proof",
         )
         stack.push_async_callback(proving.close)
+        # The same for kept answers: who asks for them again and again delays only his like.
+        keeping = Postgres(
+            settings.database_url,
+            pool_size=2,
+            command_deadline_ms=settings.postgres_deadline_ms,
+            application_name=f"sluice-{name}-answers",
+        )
+        stack.push_async_callback(keeping.close)
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
         alone = telemetry.degraded.labels("local_limits")
         gate = Gate(link, shares=settings.workers, on_degraded=lambda _: alone.inc())
@@ -98,6 +108,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             load_catalogue(settings.products),
             postgres,
             Book(postgres, queries),
+            Answers(keeping, queries),
             Shelf(postgres, queries),
             Reconciler(proving, queries),
             link,

@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 
 from gateway.edge.refusals import body_incomplete, body_timeout, body_too_large
 from gateway.errors import Problem
+from gateway.metering.meter import Passage
 from gateway.units import MS_PER_S
 
 STATUS_LINES: Final = {
@@ -40,6 +41,36 @@ class Writable:
         raise AssertionError("implemented by the connection")
 
 
+class Tap:
+    """Sees an answer before its client does, and may hold back its last byte."""
+
+    __slots__ = ()
+
+    def admitted(self, passage: Passage) -> None:
+        """The request was let in; what becomes of it stands in its passage."""
+        raise AssertionError(f"implemented by who listens, to {passage}")
+
+    async def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """All of it at once."""
+        raise AssertionError(f"implemented by who listens, to {status} {headers!r} {body!r}")
+
+    def begun(self, status: int, headers: bytes) -> None:
+        """The head of a streamed one."""
+        raise AssertionError(f"implemented by who listens, to {status} {headers!r}")
+
+    def piece(self, data: bytes) -> None:
+        """Some of its body."""
+        raise AssertionError(f"implemented by who listens, to {data!r}")
+
+    async def end(self, last: bytes, trailers: bytes) -> None:
+        """Its last bytes."""
+        raise AssertionError(f"implemented by who listens, to {last!r} {trailers!r}")
+
+    def over(self) -> None:
+        """Nothing more will come."""
+        raise AssertionError("implemented by who listens")
+
+
 def status_line(status: int) -> bytes:
     """`HTTP/1.1 <status> <phrase>` with its line end; an unknown status has an empty phrase."""
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
@@ -50,7 +81,7 @@ class Exchange:
 
     `target` is the request target as sent. `keep_alive` may only be turned off. `until_s` is the
     loop time by which a streamed answer must have been taken. `room_bytes` is what the body has of
-    the room for bodies.
+    the room for bodies. `tap` sees the answer on its way.
     """
 
     __slots__ = (
@@ -67,6 +98,7 @@ class Exchange:
         "room_bytes",
         "sent_bytes",
         "started",
+        "tap",
         "target",
         "until_s",
     )
@@ -90,6 +122,7 @@ class Exchange:
         self.sent_bytes = 0
         self.room_bytes = 0
         self.until_s: float | None = None
+        self.tap: Tap | None = None
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -167,6 +200,8 @@ class Exchange:
     async def send(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer at once; `headers` are complete lines without the framing ones."""
         framing = b"\r\n" if status in _NO_BODY else b"content-length: %d\r\n\r\n" % len(body)
+        if self.tap is not None:
+            await self.tap.whole(status, headers, body)
         if self.method == "HEAD":
             body = b""
         self._write(b"".join((status_line(status), headers, self._closing(), framing, body)))
@@ -181,6 +216,8 @@ class Exchange:
 
         `trailer` is the line that announces trailers, for where there can be some.
         """
+        if self.tap is not None:
+            self.tap.begun(status, headers)
         if length is not None:
             framing = b"content-length: %d\r\n\r\n" % length
         elif self._message.version < (1, 1):
@@ -197,12 +234,16 @@ class Exchange:
         """Stream some body bytes."""
         if not data:
             return
+        if self.tap is not None:
+            self.tap.piece(data)
         self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self.sent_bytes += len(data)
         await self._connection.drained(self.until_s)
 
     async def finish(self, last: bytes = b"", trailers: bytes = b"") -> None:
         """The last bytes of a streamed answer and its end; `trailers` only where chunks are."""
+        if self.tap is not None:
+            await self.tap.end(last, trailers)
         size, end = len(last), last
         if self._chunked:
             if size:

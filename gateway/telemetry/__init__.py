@@ -74,6 +74,11 @@ class Telemetry:
             "Decisions taken without a store: let in by local limits, or refused for its fault",
             "kind",
         )
+        self.repeats = self._tally(
+            "sluice_idempotent_requests",
+            "Requests with an Idempotency-Key, by what was known of it",
+            "known",
+        )
         self.usage_alarms = self._tally(
             "sluice_usage_alarms",
             "Answers whose usage was missing or above the hold",

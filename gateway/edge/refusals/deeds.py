@@ -34,6 +34,39 @@ def idempotency_key_reused() -> Problem:
     )
 
 
+def idempotent_body_too_large() -> Problem:
+    """A body that is streamed through cannot be compared with an earlier one before it is used."""
+    return Problem(
+        "IDEMPOTENCY_BODY_TOO_LARGE",
+        413,
+        "With an Idempotency-Key the body must be so small that it is read whole first: "
+        "1 MiB, for some products more; send less at once, or leave the header out",
+    )
+
+
+def idempotent_still_running(wait_ms: int) -> Problem:
+    """The same request is being answered, or nobody knows yet how it ended."""
+    return Problem(
+        "IDEMPOTENCY_IN_PROGRESS",
+        409,
+        "The first request with this Idempotency-Key has not ended yet; "
+        "ask again for its answer, which is charged once",
+        wait_ms,
+    )
+
+
+def idempotent_answer_not_kept(request_id: str) -> Problem:
+    """It was charged, and its answer was left in the middle or too large to be kept."""
+    return Problem(
+        "IDEMPOTENCY_ANSWER_NOT_KEPT",
+        409,
+        "The first request with this Idempotency-Key was answered and charged, but its answer was "
+        "left in the middle or is too large to be told again; nothing is charged for asking. "
+        "Use a new Idempotency-Key to have it done again",
+        fields={"first_request_id": request_id},
+    )
+
+
 def deed_refused(
     why: DeedRefusal, field: str, end: str, movable_tokens: int, held_tokens: int
 ) -> Problem:
