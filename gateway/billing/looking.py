@@ -84,15 +84,18 @@ class Looker:
     def _settled(self, order: Order, sight: Sight, facts: Facts) -> Settled:
         session, intent = sight.session, sight.intent
         keeps = order.origin != CHECKOUT or bool(order.request.get("save"))
+        ended = standing(facts, asked=session is not None or intent is not None)
+        declined = "" if intent is None or ended.state != "failed" else intent.decline
         customers = [t.customer_id for t in (session, intent) if t is not None and t.customer_id]
         return Settled(
             facts,
-            standing(facts, asked=session is not None or intent is not None),
+            ended,
             None if session is None else session.session_id,
             None if intent is None else intent.payment_id,
             customers[0] if customers else None,
             intent.payment_method if intent is not None and keeps else None,
             None if session is None else session.invoice_url,
+            facts.mismatch or declined,
         )
 
     async def _fetch(self, order: Order, hints: Hints) -> Sight | None:

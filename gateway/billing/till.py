@@ -46,6 +46,7 @@ class Settled:
     customer_id: str | None
     payment_method: str | None
     invoice_url: str | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Till:
             "disputed_minor": standing.disputed_minor,
             "bad_disputes": standing.bad_disputes,
             "won_disputes": standing.won_disputes,
-            "note": settled.facts.mismatch or order.note,
+            "note": settled.note or order.note,
             "session_id": settled.session_id or order.session_id,
             "payment_id": order.payment_id or settled.payment_id,
             "customer_id": settled.customer_id or order.customer_id,

@@ -35,6 +35,7 @@ def open_shop(
             "STRIPE_WEBHOOK_SECRET": stripe.webhook_secret,
             "STRIPE_API_BASE": stripe.base_url,
             "NOTIFY_ALLOW": "http://127.0.0.1",
+            "DRAIN_MS": "50",
         }
         settings = settings_for(tmp_path, database, redis_url, service, {**ours, **more})
         async with gateway(settings, with_worker=with_worker) as door:
