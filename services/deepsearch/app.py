@@ -37,6 +37,8 @@ COMPLETIONS: Final = "/v1/chat/completions"
 TRACES: Final = "/v1/requests/"
 TRACE: Final = "/trace"
 BUDGET: Final = "x-token-budget"
+# Researches begin so far apart, so that a crowd that comes at once is greeted before it is served.
+START_S: Final = 0.005
 # Larger bodies, and those whose schema is to be checked, are read in a thread.
 SMALL_BYTES: Final = 256 * 1024
 
@@ -61,6 +63,7 @@ class Service:
             rerank=Neighbour("rerank", knobs.rerank_url, secret),
         )
         self._means = Means(near, tokenizer, self._model, knobs)
+        self._starts = asyncio.Lock()
         self._traces = Traces(_postgres(settings), load_queries("traces"))
 
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
@@ -104,6 +107,8 @@ class Service:
 
         async def work(progress: Progress) -> Outcome:
             nonlocal finish
+            async with self._starts:
+                await asyncio.sleep(START_S)
             outcome = await session.work(progress)
             finish = outcome.finish
             return outcome

@@ -71,6 +71,7 @@ class Heard:
     comments: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     first_word_s: float = -1.0
+    took_s: float = 0.0
 
     def take(self, line: str, since_s: float) -> None:
         if line.startswith("data: {"):
@@ -159,4 +160,5 @@ class Desk:
             assert response.content_type == "text/event-stream"
             async for line in response.content:
                 heard.take(line.decode().rstrip("\n"), since_s)
+        heard.took_s = time.monotonic() - since_s
         return heard
