@@ -6,6 +6,7 @@ Refuses, with a sentence, what cannot be done to that object now.
 import random
 from collections.abc import Awaitable, Callable, Mapping
 
+from tests.stripe_standin import offers
 from tests.stripe_standin.courier import Courier
 from tests.stripe_standin.desk import Desk
 from tests.stripe_standin.errors import ApiError, Obj
@@ -34,6 +35,7 @@ class Control:
             "won": self._won,
             "lost": self._lost,
             "behave": self._behave,
+            "promotion": self._promotion,
             "deliver": self._deliver,
             "hold": self._hold,
             "release": self._release,
@@ -104,6 +106,11 @@ class Control:
         method = self._named(told, "payment_method")
         self._desk.world.behaviour[method["id"]] = told.get("how", "succeed")
         return f"From now on this card answers: {told.get('how')}."
+
+    async def _promotion(self, told: Mapping[str, str]) -> str:
+        percent, code = int(told.get("percent") or 0), told.get("code", "")
+        offers.promotion(self._desk.world, code, percent=percent, amount=0, currency="usd")
+        return f"{code} takes {percent} percent off."
 
     async def _deliver(self, told: Mapping[str, str]) -> str:
         status = await self._courier.deliver(self._named(told, "event"))

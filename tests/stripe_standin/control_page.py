@@ -50,7 +50,7 @@ class ControlPage:
     def _page(self, said: str, *, bad: bool = False) -> web.StreamResponse:
         parts = [html.note(said, bad=bad)] if said else []
         parts += [self._sessions(), self._charges(), self._refunds(), self._disputes()]
-        parts += [self._cards(), self._webhooks(), self._api(), self._events()]
+        parts += [self._cards(), self._codes(), self._webhooks(), self._api(), self._events()]
         return html.page("Control", *parts, status=400 if bad else 200)
 
     def _sessions(self) -> str:
@@ -59,7 +59,7 @@ class ControlPage:
             intent = self._world.find(one["payment_intent"]) or {}
             deeds = []
             if one["status"] == "open":
-                deeds += [html.link(one["url"], "Pay "), _deed("expire", one, "Expire")]
+                deeds += [html.link(one["url"], "Pay"), " ", _deed("expire", one, "Expire")]
             if intent.get("status") == "processing":
                 deeds += [_deed("settle", one, "Settle"), _deed("bounce", one, "Bounce")]
             if one["invoice"]:
@@ -139,6 +139,21 @@ class ControlPage:
                 )
             )
         return _section("Saved cards", ("Id", "Customer", "Do"), rows)
+
+    def _codes(self) -> str:
+        rows = []
+        for one in self._world.all("promotion_code")[:_MOST_SHOWN]:
+            coupon = self._world.get("coupon", one["promotion"]["coupon"])
+            off = coupon["percent_off"]
+            told = f"{off:g} %" if off else money.shown(coupon["amount_off"], coupon["currency"])
+            rows.append((escape(one["code"]), told, str(one["times_redeemed"])))
+        return _section("Promotion codes", ("Code", "Off", "Used"), rows) + html.form(
+            "/_control",
+            _hidden("do", "promotion"),
+            html.text("code", "New code"),
+            html.text("percent", "Percent off", "50"),
+            f"<p>{html.button('Make it')}</p>",
+        )
 
     def _webhooks(self) -> str:
         courier = self._courier

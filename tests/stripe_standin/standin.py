@@ -5,7 +5,7 @@ from typing import Self
 
 from aiohttp import web
 
-from tests.stripe_standin import money, shapes
+from tests.stripe_standin import offers
 from tests.stripe_standin.api import Api, Seen
 from tests.stripe_standin.checkout import Buyer
 from tests.stripe_standin.control_page import ControlPage
@@ -199,16 +199,9 @@ class StandIn:
         self, code: str, *, percent: int | None = None, amount: int = 0, currency: str = "usd"
     ) -> Obj:
         """A word that makes it cheaper, by a percentage or an amount."""
-        world = self.desk.world
-        coupon = shapes.base(world, "coupon", "co", name=code, duration="once", times_redeemed=0)
-        coupon |= {"percent_off": percent, "valid": True, "redeem_by": None}
-        coupon |= {"amount_off": None if percent else amount, "max_redemptions": None}
-        coupon["currency"] = None if percent else money.currency(currency, "currency")
-        world.add(coupon)
-        made = shapes.base(world, "promotion_code", "promo", active=True, code=code)
-        made |= {"promotion": {"coupon": coupon["id"], "type": "coupon"}, "times_redeemed": 0}
-        made |= {"customer": None, "expires_at": None, "max_redemptions": None}
-        return world.add(made)
+        return offers.promotion(
+            self.desk.world, code, percent=percent, amount=amount, currency=currency
+        )
 
     def advance(self, seconds: int) -> None:
         """Let time pass here: sessions past their time expire, with their events."""

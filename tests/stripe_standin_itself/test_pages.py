@@ -194,6 +194,18 @@ async def test_the_operator_refunds_and_disputes_by_a_button(
     assert charge["id"] in await _get(browser, control)
 
 
+async def test_the_operator_makes_a_promotion_code(
+    standin: StandIn, browser: aiohttp.ClientSession, opened: Open
+) -> None:
+    control = f"{standin.base_url}/_control"
+    assert (await _post(browser, control, do="promotion", code="TEN", percent="10"))[0] == 303
+    assert (await _post(browser, control, do="promotion", code="TEN", percent="101"))[0] == 400
+    session = await opened(allow_promotion_codes=True)
+    await standin.pay(session.id, promotion_code="TEN")
+    assert standin.charge(session.id)["amount"] == 1_800
+    assert "10 %" in await _get(browser, control)
+
+
 async def test_the_operator_is_told_what_cannot_be_done(
     standin: StandIn, browser: aiohttp.ClientSession
 ) -> None:
