@@ -46,12 +46,11 @@ def documents(found: Sequence[tuple[str, str]], domain: str) -> Iterator[Documen
         heading = TITLE.search(text)
         title = heading[1].strip() if heading else name
         url = f"https://docs.{domain}/{name.lower()}"
-        if len(text) <= WHOLE_CHARACTERS:
+        marks = list(SECTION.finditer(text))
+        if len(text) <= WHOLE_CHARACTERS or not marks:
             yield _document(url, title, text)
             continue
-        marks = list(SECTION.finditer(text))
-        first = text[: marks[0].start()] if marks else text
-        yield _document(url, title, first)
+        yield _document(url, title, text[: marks[0].start()])
         ends = [*(mark.start() for mark in marks[1:]), len(text)]
         for mark, end in zip(marks, ends, strict=True):
             section = mark[1].strip()
