@@ -4,7 +4,8 @@ It refuses with the reader's envelope and never charges for a refusal.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -29,7 +30,13 @@ from services.settings import Settings
 LARGE_BODY_BYTES: Final = 256 * 1024
 METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 CACHE_FOLDER: Final = "reader-cache"
+STREAM_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+}
 Fields = Mapping[str, Any]
+# Hears of a page that is on its way, and of the options it is read with.
+Hear = Callable[[Reading, Options], None]
 
 
 class Reader:
@@ -79,15 +86,51 @@ class Reader:
         if picture is not None:
             return _picture(picture, wire.void_headers())
         accept = request.headers.get("Accept", "")
+        if forms.accepted(accept) is Form.EVENTS:
+            return await self._stream(request, accept)
         outcome = await self._read(request, forms.accepted(accept))
+        return self._whole(accept, outcome)
+
+    def _whole(
+        self, accept: str, outcome: tuple[Reading, Options] | Refusal | None
+    ) -> web.Response:
         if isinstance(outcome, Refusal):
-            return _refuse(outcome)
+            return _refuse(accept, outcome)
         if outcome is None:
             return self._index(forms.accepted(accept))
         return self._answer(forms.accepted(accept), *outcome)
 
+    async def _stream(self, request: web.Request, accept: str) -> web.StreamResponse:
+        """Frames, each more complete than the one before; a whole answer if there is but one."""
+        frames: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+        def progress(reading: Reading, chosen: Options) -> None:
+            frames.put_nowait(forms.event(reading, chosen, {}, last=False))
+
+        reading = asyncio.create_task(self._read(request, Form.EVENTS, progress))
+        reading.add_done_callback(lambda _: frames.put_nowait(None))
+        response: web.StreamResponse | None = None
+        try:
+            while (frame := await frames.get()) is not None:
+                if response is None:
+                    response = web.StreamResponse(headers=STREAM_HEADERS)
+                    await response.prepare(request)
+                await response.write(frame)
+        finally:
+            reading.cancel()
+        outcome = await reading
+        if response is None:
+            return self._whole(accept, outcome)
+        if isinstance(outcome, Refusal):
+            await response.write(forms.refusal_event(outcome))
+        elif outcome is not None:
+            last = self._answer(Form.EVENTS, *outcome).body
+            assert isinstance(last, bytes)
+            await response.write(last)
+        return response
+
     async def _read(
-        self, request: web.Request, form: Form
+        self, request: web.Request, form: Form, progress: Hear | None = None
     ) -> tuple[Reading, Options] | Refusal | None:
         """The page with its options, a refusal, or None where the index page is asked for."""
         if request.method not in METHODS:
@@ -114,7 +157,9 @@ class Reader:
         if isinstance(named, Refusal):
             return named
         deadline_ms = chosen.timeout_ms or self._settings.reader_timeout_ms
-        reading = await self._readings.read(Wanted(named, upload, chosen, deadline_ms))
+        heard = None if progress is None else partial(_tell, progress, chosen)
+        wanted = Wanted(named, upload, chosen, deadline_ms)
+        reading = await self._readings.read(wanted, heard)
         return reading if isinstance(reading, Refusal) else (reading, chosen)
 
     def _answer(self, form: Form, reading: Reading, chosen: Options) -> web.Response:
@@ -134,8 +179,9 @@ class Reader:
             )
             if picture is not None
         }
-        write = forms.json if form is Form.JSON else forms.event
-        return _written(200, write(reading, chosen, addresses), form, headers)
+        if form is Form.JSON:
+            return _written(200, forms.json(reading, chosen, addresses), form, headers)
+        return _written(200, forms.event(reading, chosen, addresses, last=True), form, headers)
 
     def _address(self, picture: bytes) -> str:
         """Where the picture can be had for a while, through the reader's own door."""
@@ -161,6 +207,10 @@ def build(settings: Settings) -> web.Application:
     app = serving.build_app(settings, reader.handle, _envelope, settings.reader_body_bytes)
     app.cleanup_ctx.append(reader.run)
     return app
+
+
+def _tell(progress: Hear, chosen: Options, reading: Reading) -> None:
+    progress(reading, chosen)
 
 
 async def _fields(request: web.Request) -> Fields | Refusal:
@@ -202,14 +252,13 @@ def _picture(picture: bytes, headers: Mapping[str, str]) -> web.Response:
     return web.Response(body=picture, content_type="image/png", headers=headers)
 
 
-def _refuse(refusal: Refusal) -> web.Response:
-    # JSON whatever is accepted: the status tells that it is no page, and clients parse it.
-    body = forms.refusal_json(refusal)
-    return _written(refusal.status, body, Form.JSON, wire.void_headers())
+def _refuse(accept: str, refusal: Refusal) -> web.Response:
+    form, body = forms.refused(accept, refusal)
+    return _written(refusal.status, body, form, wire.void_headers())
 
 
-def _envelope(_request: web.Request, status: int, message: str) -> web.Response:
-    return _refuse(refusals.by_status(status, message))
+def _envelope(request: web.Request, status: int, message: str) -> web.Response:
+    return _refuse(request.headers.get("Accept", ""), refusals.by_status(status, message))
 
 
 def _written(status: int, body: bytes, form: Form, headers: Mapping[str, str]) -> web.Response:

@@ -27,7 +27,7 @@ from playwright.async_api import (
 
 from services.reader import target
 from services.reader.cookies import Cookie
-from services.reader.fetch import ANYWHERE
+from services.reader.fetch import ANYWHERE, is_public
 from services.reader.guard import Guard
 from services.reader.refusals import Refusal, not_available, unreachable
 from services.reader.settling import Traffic, settle
@@ -113,12 +113,12 @@ class Chromium:
 
     async def render(self, visit: Visit) -> Rendered | Refusal:
         """The page as it is when its time or its patience is over."""
-        if visit.html is None and visit.proxy is not None:
-            return not_available("proxyUrl", "A proxy of your own in the browser engine")
+        if visit.proxy is not None and visit.proxy.scheme != "http":
+            return not_available("proxyUrl", "A proxy of type https in the browser engine")
         if visit.html is None and set(visit.headers) - ANYWHERE:
             # The driver would send them to every host that the page names, and along redirects.
             return not_available("customHeader", "Sending own headers in the browser engine")
-        admitted = self._tunnel.admit(PAGE_BYTES)
+        admitted = self._tunnel.admit(PAGE_BYTES, visit.proxy)
         try:
             browser = await self._running()
             async with asyncio.timeout(visit.deadline_ms / 1000), self._room:
@@ -213,6 +213,9 @@ async def _read(page: Page, visit: Visit, admitted: Pass) -> Rendered | Refusal:
             answer = await page.goto(
                 visit.target.url, wait_until="commit", referer=visit.headers.get("Referer")
             )
+            await page.wait_for_load_state("domcontentloaded")
+            if visit.early is not None:
+                visit.early((await page.evaluate(HTML_SCRIPT, visit.shadow_dom))[:HTML_CHARACTERS])
             await settle(page, visit, traffic)
     except TimeoutError:
         settled = False
@@ -237,6 +240,7 @@ async def _read(page: Page, visit: Visit, admitted: Pass) -> Rendered | Refusal:
         frames,
         screenshot,
         pageshot,
+        answer is not None and is_public(answer.status, await answer.all_headers()),
     )
 
 

@@ -128,7 +128,7 @@ class Fetcher:
                     headers=self._headers(target, ask),
                     allow_redirects=False,
                     proxy=None if ask.proxy is None else URL(ask.proxy.url, encoded=True),
-                    proxy_headers=_proxy_authorization(ask.proxy),
+                    proxy_headers=proxy_authorization(ask.proxy),
                 ) as response,
             ):
                 location = response.headers.get("Location")
@@ -153,7 +153,7 @@ class Fetcher:
             **({"Cookie": cookie} if cookie else {}),
             **_authorization(target),
             # Through a proxy a plain request is one to the proxy; an encrypted one is not.
-            **(_proxy_authorization(ask.proxy) if target.scheme == "http" else {}),
+            **(proxy_authorization(ask.proxy) if target.scheme == "http" else {}),
         }
 
 
@@ -190,14 +190,15 @@ async def _take(
         content_type=response.content_type if "Content-Type" in response.headers else "",
         charset=_charset(response),
         body=b"".join(pieces),
-        public=_is_public(response),
+        public=is_public(response.status, response.headers),
     )
 
 
-def _is_public(response: aiohttp.ClientResponse) -> bool:
-    said = response.headers.get("Cache-Control", "").lower()
+def is_public(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether an answer says nothing against being kept; `headers` know no upper case."""
+    said = headers.get("cache-control", "").lower()
     kept_from_others = "no-store" in said or "private" in said
-    return response.status == 200 and not kept_from_others and "Set-Cookie" not in response.headers
+    return status == 200 and not kept_from_others and "set-cookie" not in headers
 
 
 def _authorization(target: Target) -> dict[str, str]:
@@ -210,7 +211,8 @@ def _authorization(target: Target) -> dict[str, str]:
     return {"Authorization": aiohttp.encode_basic_auth(name, unquote(password))}
 
 
-def _proxy_authorization(proxy: Target | None) -> dict[str, str]:
+def proxy_authorization(proxy: Target | None) -> dict[str, str]:
+    """The header with which a client's own proxy lets him in; none where it needs none."""
     found = _authorization(proxy) if proxy is not None else {}
     return {f"Proxy-{name}": said for name, said in found.items()}
 

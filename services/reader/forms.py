@@ -43,11 +43,7 @@ class Reading:
 
 def accepted(accept: str) -> Form:
     """The form for an `Accept` header; text unless it is excluded and another is named."""
-    kinds = {
-        kind.strip().lower(): parameters.replace(" ", "")
-        for kind, _, parameters in (item.partition(";") for item in accept.split(","))
-    }
-    taken = {kind for kind, parameters in kinds.items() if parameters not in ("q=0", "q=0.0")}
+    taken = _taken(accept)
     if taken & {"text/plain", "text/markdown", "text/*", "*/*"}:
         return Form.TEXT
     if "text/event-stream" in taken:
@@ -55,6 +51,18 @@ def accepted(accept: str) -> Form:
     if taken & {"application/json", "application/*"}:
         return Form.JSON
     return Form.TEXT
+
+
+def refused(accept: str, refusal: Refusal) -> tuple[Form, bytes]:
+    """A refusal in its form, not that of an answer: JSON to whoever does not exclude it."""
+    taken = _taken(accept)
+    if not taken or taken & {"application/json", "application/*", "*/*"}:
+        return Form.JSON, refusal_json(refusal)
+    if taken & {"text/plain", "text/markdown", "text/*"}:
+        return Form.TEXT, f"{refusal.name}: {refusal.message}\n".encode("utf-8", "replace")
+    if "text/event-stream" in taken:
+        return Form.EVENTS, refusal_event(refusal)
+    return Form.JSON, refusal_json(refusal)
 
 
 def text(reading: Reading, options: Options) -> str:
@@ -129,14 +137,22 @@ def json(reading: Reading, options: Options, addresses: Mapping[str, str]) -> by
     )
 
 
-def event(reading: Reading, options: Options, addresses: Mapping[str, str]) -> bytes:
-    """One frame, which is also the last: the page is complete when it is sent."""
-    return b"event: data\ndata: " + orjson.dumps(document(reading, options, addresses)) + b"\n\n"
+def event(reading: Reading, options: Options, addresses: Mapping[str, str], *, last: bool) -> bytes:
+    """One frame; only the last says what the page costs, since the others are given away."""
+    fields = document(reading, options, addresses)
+    if not last:
+        del fields["usage"]
+    return b"event: data\ndata: " + orjson.dumps(fields) + b"\n\n"
 
 
 def refusal_json(refusal: Refusal) -> bytes:
     """A refusal in the reader's envelope."""
     return orjson.dumps(body(refusal))
+
+
+def refusal_event(refusal: Refusal) -> bytes:
+    """A refusal as the last event of a stream."""
+    return b"event: error\ndata: " + refusal_json(refusal) + b"\n\n"
 
 
 def index(domain: str) -> dict[str, str]:
@@ -153,6 +169,15 @@ def index_text(fields: dict[str, str]) -> str:
     labels = ("Usage 1", "Usage 2", "Homepage")
     rows = zip(labels, fields.values(), strict=True)
     return "".join(f"[{label}] {value}\n" for label, value in rows)
+
+
+def _taken(accept: str) -> set[str]:
+    """The content types that an `Accept` header names and does not exclude."""
+    kinds = {
+        kind.strip().lower(): parameters.replace(" ", "")
+        for kind, _, parameters in (item.partition(";") for item in accept.split(","))
+    }
+    return {kind for kind, said in kinds.items() if kind and said not in ("q=0", "q=0.0")}
 
 
 def _links(reading: Reading, options: Options) -> list[tuple[str, str]]:

@@ -10,10 +10,12 @@ It refuses what the guard refuses, and options that need an engine or a model th
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from services.reader import cache, robots, target
 from services.reader.cache import Cache
+from services.reader.early import Early, Progress
 from services.reader.fetch import Ask, Fetched, Fetcher
 from services.reader.forms import Reading
 from services.reader.jobs import Extracted, Failure, Frame, Job
@@ -64,12 +66,13 @@ class Readings:
         self._browser = browser
         self._describer = describer
 
-    async def read(self, wanted: Wanted) -> Reading | Refusal:
+    async def read(self, wanted: Wanted, progress: Progress | None = None) -> Reading | Refusal:
+        """The page, or why there is none; `progress` hears of less complete ones before."""
         refused = self._not_here(wanted)
         if refused is not None:
             return refused
         if wanted.needs_browser or (wanted.upload and self._wants_browser(wanted)):
-            return await self._by_browser(wanted)
+            return await self._by_browser(wanted, progress)
         page = await self._page(wanted)
         if isinstance(page, Refusal):
             return page
@@ -77,7 +80,9 @@ class Readings:
         reading = await self._parts(wanted, fetched, CACHED if cached else "", None)
         if isinstance(reading, Refusal) or not self._is_unwritten(wanted, reading):
             return accepted(wanted, reading)
-        rendered = await self._by_browser(wanted)
+        if progress is not None and not isinstance(accepted(wanted, reading), Refusal):
+            progress(reading)
+        rendered = await self._by_browser(wanted, None)
         # What was served is better than nothing where the browser could not do more with it.
         return accepted(wanted, reading) if isinstance(rendered, Refusal) else rendered
 
@@ -146,7 +151,7 @@ class Readings:
             return denied(f"Access to {named.url} is denied to {agent} by robots.txt")
         return None
 
-    async def _by_browser(self, wanted: Wanted) -> Reading | Refusal:
+    async def _by_browser(self, wanted: Wanted, progress: Progress | None) -> Reading | Refusal:
         assert self._browser is not None
         options, wishes = wanted.options, wanted.options.wishes
         proxy = proxy_of(options.proxy) if wanted.upload is None else None
@@ -173,11 +178,32 @@ class Readings:
             bool(wishes.iframes),
             proxy,
         )
+        if progress is None:
+            return await self._rendered(wanted, visit)
+        async with Early(partial(self._early, wanted, here), progress) as early:
+            return await self._rendered(wanted, replace(visit, early=early.hear))
+
+    async def _early(self, wanted: Wanted, here: Target, html: str) -> Reading | Refusal:
+        page = Fetched(here, 200, "OK", "text/html", "utf-8", html.encode("utf-8", "replace"))
+        return accepted(wanted, await self._parts(wanted, page, UNSETTLED, None))
+
+    async def _rendered(self, wanted: Wanted, visit: Visit) -> Reading | Refusal:
+        assert self._browser is not None
+        common = visit.is_common and not wanted.options.private
+        name = cache.name_of(visit.target.url, visit.headers, visit.manner)
+        kept = await self._kept.load(name, wanted.options.tolerance_s) if common else None
+        if kept is not None:
+            refused = await self._fetcher.judge(visit.target)
+            return refused or accepted(wanted, await self._parts(wanted, kept, CACHED, None))
         done = await self._browser.render(visit)
         if isinstance(done, Refusal):
             return done
         body = done.html.encode("utf-8", "replace")
-        page = Fetched(done.target, done.status, done.reason, "text/html", "utf-8", body)
+        page = Fetched(
+            done.target, done.status, done.reason, "text/html", "utf-8", body, done.public
+        )
+        if common and done.settled:
+            await self._kept.keep(name, page)
         reading = await self._parts(wanted, page, "" if done.settled else UNSETTLED, done)
         return accepted(wanted, reading)
 

@@ -55,8 +55,7 @@ class Traffic:
 
 
 async def settle(page: Page, visit: Visit, traffic: Traffic) -> None:
-    """Returns when the page is ready in the sense of the client's timing and selectors."""
-    await page.wait_for_load_state("domcontentloaded")
+    """Returns when a page whose source is there is ready, by the client's timing and selectors."""
     for selector in visit.wait_selectors:
         await page.locator(selector).first.wait_for(state="attached")
     if visit.timing == "html" or (visit.wait_selectors and not visit.shots):

@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from services.reader import target
+from services.reader.fetch import proxy_authorization
 from services.reader.guard import Guard, Pinned
 from services.reader.refusals import Refusal
 from services.reader.target import Target
@@ -35,12 +36,14 @@ ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 class Pass:
     """One page's right to the proxy: its user name and word, and how much it may still move.
 
+    With an `onward` proxy, the client's own, all goes through that one, and is judged all the same.
     `refused` are the refusals of the guard, by host and port, in the order in which they came.
     """
 
     name: str
     word: str
     left_bytes: int
+    onward: Target | None = None
     refused: dict[str, Refusal] = field(default_factory=dict)
     connections: int = 0
 
@@ -69,9 +72,9 @@ class Tunnel:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def admit(self, page_bytes: int) -> Pass:
+    def admit(self, page_bytes: int, onward: Target | None = None) -> Pass:
         """A pass for one page."""
-        made = Pass(secrets.token_hex(8), secrets.token_hex(16), page_bytes)
+        made = Pass(secrets.token_hex(8), secrets.token_hex(16), page_bytes, onward)
         self._passes[made.name] = made
         return made
 
@@ -128,22 +131,28 @@ class Tunnel:
         method, address = words[0], words[1].decode("latin-1")
         tunnelled = method == b"CONNECT"
         pinned = await self._judge(address, tunnelled=tunnelled)
-        if isinstance(pinned, Refusal):
+        way = pinned
+        if shown.onward is not None and isinstance(pinned, Pinned):
+            way = await self._guard.judge(shown.onward)
+        if isinstance(pinned, Refusal) or isinstance(way, Refusal):
             named = target.parse(address)
-            if isinstance(named, Target):
-                shown.refused.setdefault(f"{named.host}:{named.port}", pinned)
+            if isinstance(named, Target) and isinstance(way, Refusal):
+                shown.refused.setdefault(f"{named.host}:{named.port}", way)
             _refuse(writer, 403)
             return
-        there = await _connect(pinned)
+        there = await _connect(way)
         if there is None:
             _refuse(writer, 502)
             return
         onward_reader, onward_writer = there
         try:
-            if tunnelled:
+            if not tunnelled:
+                onward_writer.write(_onward(method, pinned.target, lines, shown.onward))
+            elif await _is_through(onward_reader, onward_writer, pinned.target, shown.onward):
                 writer.write(ESTABLISHED)
             else:
-                onward_writer.write(_onward(method, pinned.target, lines))
+                _refuse(writer, 502)
+                return
             await asyncio.gather(
                 _pump(reader, onward_writer, shown), _pump(onward_reader, writer, shown)
             )
@@ -190,13 +199,33 @@ async def _connect(
     return None
 
 
-def _onward(method: bytes, there: Target, lines: list[bytes]) -> bytes:
-    """The head of a plain request as the target itself is asked; one request per connection."""
+async def _is_through(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: Target, proxy: Target | None
+) -> bool:
+    """Whether the connection leads to the target now; the client's own proxy is asked for it."""
+    if proxy is None:
+        return True
+    host = f"[{there.host}]" if ":" in there.host else there.host
+    address = f"{host}:{there.port}"
+    words = (f"CONNECT {address} HTTP/1.1", f"Host: {address}", *_pass_for(proxy), "", "")
+    writer.write("\r\n".join(words).encode("latin-1"))
+    async with asyncio.timeout(CONNECT_S):
+        head = await reader.readuntil(b"\r\n\r\n")
+    return head.split(b" ", 2)[1:2] == [b"200"]
+
+
+def _pass_for(proxy: Target) -> list[str]:
+    said = proxy_authorization(proxy).items()
+    return [f"{name}: {value}" for name, value in said]
+
+
+def _onward(method: bytes, there: Target, lines: list[bytes], proxy: Target | None) -> bytes:
+    """The head of a plain request as the target is asked; one request per connection."""
     kept = [line for line in lines if not line.lower().startswith((*OURS, b"upgrade:"))]
-    path = there.rest.encode("latin-1", "replace")
-    return b"\r\n".join(
-        [method + b" " + path + b" HTTP/1.1", *kept, b"Connection: close", b"", b""]
-    )
+    path = there.rest if proxy is None else there.url
+    own = [] if proxy is None else [line.encode("latin-1") for line in _pass_for(proxy)]
+    first = method + b" " + path.encode("latin-1", "replace") + b" HTTP/1.1"
+    return b"\r\n".join([first, *kept, *own, b"Connection: close", b"", b""])
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shown: Pass) -> None:

@@ -3,7 +3,7 @@
 It refuses nothing; an engine that is not there is None, and `MISSING` is what the client reads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -37,11 +37,28 @@ class Visit:
     shadow_dom: bool = False
     frames: bool = False
     proxy: Target | None = None
+    # Hears the page as it was when its own source was there, before all that comes later.
+    early: Callable[[str], None] | None = None
+
+    @property
+    def manner(self) -> str:
+        """All that makes one rendering of an address another than the next."""
+        parts = (self.timing, self.wait_selectors, self.viewport, self.shadow_dom)
+        return f"browser {parts}"
+
+    @property
+    def is_common(self) -> bool:
+        """Whether everybody who asks in this manner gets the same, and nothing but the page."""
+        own = self.html or self.cookies or self.proxy or self.target.userinfo
+        return not (own or self.shots or self.scripts or self.frames)
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A page as the browser had it in the end. `settled` is False where time ran out before."""
+    """A page as the browser had it in the end. `settled` is False where time ran out before.
+
+    `public` is whether it may be kept for others, by what its own answer said.
+    """
 
     target: Target
     status: int
@@ -51,6 +68,7 @@ class Rendered:
     frames: tuple[tuple[str, str], ...] = ()
     screenshot: bytes | None = None
     pageshot: bytes | None = None
+    public: bool = False
 
 
 class Browser(Protocol):

@@ -73,16 +73,17 @@ class Service:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request that is signed."""
         signed = request[SIGNED]
+        accept = request.headers.get("Accept", "")
         if signed.subject == SUBJECT:
             return await self._operating.handle(request)
         outcome = await self._found(request, Caller(signed.subject, signed.request_id))
         if outcome is None:
-            return self._index(request.headers.get("Accept", ""))
+            return self._index(accept)
         if isinstance(outcome, Refusal):
-            return refused(outcome)
+            return refused(outcome, accept)
         if outcome.ask.form is Form.EVENTS:
             return await self._replies.stream(request, outcome)
-        return await self._replies.whole(outcome)
+        return await self._replies.whole(outcome, accept)
 
     async def _found(self, request: web.Request, caller: Caller) -> Search | Refusal | None:
         """The hits, a refusal, or None where the index page is asked for."""
@@ -159,5 +160,5 @@ async def _fields(request: web.Request) -> Fields | Refusal:
     return given if isinstance(given, Refusal) else {**found, **given}
 
 
-def _envelope(_request: web.Request, status: int, message: str) -> web.Response:
-    return refused(refusals.by_status(status, message))
+def _envelope(request: web.Request, status: int, message: str) -> web.Response:
+    return refused(refusals.by_status(status, message), request.headers.get("Accept", ""))

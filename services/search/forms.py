@@ -10,7 +10,6 @@ from typing import Any, Final
 import orjson
 
 from services.reader.forms import NO_IMAGES, NO_LINKS
-from services.reader.refusals import Refusal, body
 from services.search.hits import Hit, Page
 
 # Of the reader's fields these are said by the hit itself.
@@ -114,13 +113,3 @@ def _content(page: Page) -> str:
         rows = [f"- [{pair[0]}]({pair[1]})" for pair in pairs if len(pair) == 2]
         parts.append("\n".join(["Links/Buttons:", *(rows or [NO_LINKS])]))
     return "\n\n".join(part.strip("\n") for part in parts if part)
-
-
-def refusal(found: Refusal) -> bytes:
-    """A refusal in the envelope of s., JSON whatever is accepted: clients parse it."""
-    return orjson.dumps(body(found))
-
-
-def refusal_event(found: Refusal) -> bytes:
-    """A refusal as the last event of a stream that has begun."""
-    return b"event: error\ndata: " + refusal(found) + b"\n\n"

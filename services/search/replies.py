@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from services import wire
+from services.reader import forms as reader_forms
 from services.reader.forms import Form
 from services.reader.refusals import Refusal
 from services.search import charge, forms
@@ -48,7 +49,7 @@ class Replies:
         self._favicons = favicons
         self._keeper = keeper
 
-    async def whole(self, search: Search) -> web.StreamResponse:
+    async def whole(self, search: Search, accept: str) -> web.StreamResponse:
         """Text or JSON, when everything is there or the deadline has come."""
         icons = asyncio.create_task(self._icons(search))
         try:
@@ -61,7 +62,7 @@ class Replies:
             icons.cancel()
         refusal = _refused(pages)
         if refusal is not None:
-            return refused(refusal)
+            return refused(refusal, accept)
         self._keep(search, pages)
         tokens, items = _items(search, pages, favicons)
         json = search.ask.form is Form.JSON
@@ -97,7 +98,7 @@ class Replies:
             icons.cancel()
         refusal = _refused(pages)
         if refusal is not None:
-            await response.write(forms.refusal_event(refusal))
+            await response.write(reader_forms.refusal_event(refusal))
             return response
         self._keep(search, pages)
         if not search.ask.with_bodies or search.ask.with_favicons:
@@ -151,11 +152,13 @@ async def _write(response: web.StreamResponse, parts: Iterable[bytes]) -> None:
         await response.write(part)
 
 
-def refused(refusal: Refusal) -> web.Response:
+def refused(refusal: Refusal, accept: str = "") -> web.Response:
     """A refusal in the envelope, which is never charged."""
+    form, body = reader_forms.refused(accept, refusal)
     return web.Response(
         status=refusal.status,
-        body=forms.refusal(refusal),
-        content_type=wire.JSON_TYPE,
+        body=body,
+        content_type=form.value,
+        charset=None if form is Form.JSON else "utf-8",
         headers=wire.void_headers(),
     )

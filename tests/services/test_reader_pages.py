@@ -80,6 +80,20 @@ async def test_form_follows_accept(reader: Asker, site: Site, accept: str, kind:
     assert answer.headers["Content-Type"].startswith(kind)
 
 
+async def test_refusal_is_json_unless_that_is_excluded(reader: Asker) -> None:
+    for accept in ("", "*/*", "text/html", "text/plain, application/json"):
+        answer = await reader.get("/http://10.0.0.1/", {"Accept": accept} if accept else {})
+        assert answer.json["name"] == "SecurityCompromiseError"
+    line = await reader.get("/http://10.0.0.1/", {"Accept": "text/plain"})
+    assert line.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert line.text.startswith("SecurityCompromiseError: Suspicious action: ")
+    assert line.text.endswith("10.0.0.1\n")
+    event = await reader.get("/http://10.0.0.1/", {"Accept": "text/event-stream"})
+    assert event.text.startswith('event: error\ndata: {"data":null,"code":451,')
+    assert event.text.endswith("}\n\n")
+    assert all(answer.status == 451 and answer.void for answer in (line, event))
+
+
 async def test_event_form_is_one_frame_of_the_data(reader: Asker, site: Site) -> None:
     answer = await reader.get(f"/{site.origin}/page/links", {"Accept": "text/event-stream"})
     assert answer.text.startswith('event: data\ndata: {"title":"Links"')

@@ -18,6 +18,14 @@ async def shell(_request: web.Request) -> web.StreamResponse:
     )
 
 
+async def growing(_request: web.Request) -> web.StreamResponse:
+    """One line at once, and the words by a script after a while."""
+    return html(
+        "<title>Growing</title><p>At once.</p><div id=app></div><script>setTimeout(async () => {"
+        "app.innerHTML = '<p>' + await (await fetch('/words')).text() + '</p>'}, 400)</script>"
+    )
+
+
 async def words(_request: web.Request) -> web.StreamResponse:
     return web.Response(text=WORDS)
 
@@ -74,6 +82,7 @@ def lock() -> Site:
         {
             "/shell": shell,
             "/words": words,
+            "/growing": growing,
             "/written": written,
             "/frame": frame,
             "/busy": busy,

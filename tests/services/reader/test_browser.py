@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import orjson
 import pytest
 
 from services.reader.engines import NAMES
 from tests.services.asking import Answer, Asker
 from tests.services.canary import Canary
 from tests.services.processes import children_of, free_port, service
+from tests.services.reader.canal import Proxy
 from tests.services.reader.lock import WORDS, lock
 from tests.services.site import Site
 
@@ -34,14 +36,21 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module", params=ENGINES, ids=lambda path: path.rpartition("/")[2])
-def engine(request: pytest.FixtureRequest, site: Site) -> Iterator[tuple[Asker, bool]]:
+def engine(
+    request: pytest.FixtureRequest,
+    site: Site,
+    proxy: Proxy,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Asker, bool]]:
     """A reader, and whether it has a browser."""
     listen = f"127.0.0.1:{free_port()}"
     settings = {
-        "SLUICE_READER_ALLOW": site.origin,
+        "SLUICE_READER_ALLOW": f"{site.origin},http://127.0.0.1:{proxy.port}",
         "SLUICE_READER_WORKERS": "1",
         "SLUICE_READER_BROWSER": request.param,
         "SLUICE_READER_BROWSER_PAGES": "4",
+        "SLUICE_READER_CACHE_BYTES": str(1024 * 1024),
+        "SLUICE_DATA_DIR": str(tmp_path_factory.mktemp("browser")),
     }
     with service("reader", listen, settings):
         yield Asker(f"http://{listen}"), request.param != "none"
@@ -149,19 +158,61 @@ async def test_client_waits_for_a_selector_and_runs_scripts(
     assert any(headers.get("Cookie") == "a=1" for _, headers in site.requests)
 
 
-async def test_own_headers_and_proxies_are_not_for_every_host_of_a_page(
+async def test_rendered_page_is_kept_for_who_asks_in_the_same_manner(
     engine: tuple[Asker, bool], site: Site
 ) -> None:
     reader, there = engine
-    for fields, word in (
-        ({"customHeader": {"Authorization": "Bearer x"}}, "own headers"),
-        ({"proxyUrl": "http://proxy.example:3128"}, "A proxy of your own"),
-    ):
-        answer = await reader.post(
-            "/", {"url": f"{site.origin}/written", "engine": "browser", **fields}
-        )
-        assert answer.status == 400
-        assert word in answer.json["message"] if there else is_said_to_be_missing(answer)
+    path = f"/{site.origin}/shell?kept"
+    counts = []
+    for headers in ({}, {}, {"X-With-Shadow-Dom": "1"}, {"X-No-Cache": "1"}, {"DNT": "1"}):
+        answer = await reader.get(path, {**BROWSER, **headers})
+        assert answer.status == 200 if there else is_said_to_be_missing(answer)
+        counts.append(sum(asked == "/shell?kept" for asked, _ in site.requests))
+    assert counts == ([1, 1, 2, 3, 4] if there else [0] * 5)
+
+
+async def test_stream_has_the_page_as_it_was_before_its_scripts_were_done(
+    engine: tuple[Asker, bool], site: Site
+) -> None:
+    reader, there = engine
+    headers = {"Accept": "text/event-stream", "X-No-Cache": "1", **BROWSER}
+    answer = await reader.get(f"/{site.origin}/growing", headers)
+    if not there:
+        assert answer.text.startswith("event: error\n")
+        return
+    frames = [orjson.loads(row[6:]) for row in answer.text.split("\n") if row.startswith("data: ")]
+    assert [WORDS.strip() in frame["content"] for frame in frames] == [False, True]
+    assert ["usage" in frame for frame in frames] == [False, True]
+    assert answer.text.count("event: data\n") == 2
+
+
+async def test_clients_own_proxy_is_the_way_of_the_browser_too(
+    engine: tuple[Asker, bool], site: Site, proxy: Proxy
+) -> None:
+    reader, there = engine
+    own = f"http://me:secret@127.0.0.1:{proxy.port}"
+    fields = {"url": f"{site.origin}/written", "engine": "browser", "proxyUrl": own}
+    before = len(proxy.asked)
+    answer = await reader.post("/", fields)
+    if not there:
+        assert is_said_to_be_missing(answer)
+        return
+    assert "By way of the proxy." in answer.text
+    asked = proxy.asked[before]
+    assert asked.startswith(f"GET {site.origin}/written HTTP/1.1\r\n")
+    assert "Proxy-Authorization: Basic bWU6c2VjcmV0\r\n" in asked
+    private = await reader.post("/", {**fields, "proxyUrl": "http://10.0.0.1:3128"})
+    assert private.status == 451
+
+
+async def test_own_headers_are_not_for_every_host_of_a_page(
+    engine: tuple[Asker, bool], site: Site
+) -> None:
+    reader, there = engine
+    own = {"customHeader": {"Authorization": "Bearer x"}}
+    answer = await reader.post("/", {"url": f"{site.origin}/written", "engine": "browser", **own})
+    assert answer.status == 400
+    assert "own headers" in answer.json["message"] if there else is_said_to_be_missing(answer)
     referred = {
         "url": f"{site.origin}/written",
         "engine": "browser",

@@ -314,13 +314,23 @@ async def test_selector_that_is_none_is_refused_in_the_readers_words(
     assert frames[-1][1]["status"] == 40001
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/event-stream"])
-async def test_refusals_are_json_whatever_is_accepted(local: Asker, accept: str) -> None:
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain, */*", "application/json"])
+async def test_refusals_are_json_unless_it_is_excluded(local: Asker, accept: str) -> None:
     answer = await local.get("/x?num=99", {"Accept": accept} if accept else {})
     assert answer.status == 400
     assert answer.headers["Content-Type"].startswith("application/json")
     assert answer.json["status"] == 40001
     assert answer.void
+
+
+async def test_refusals_are_in_the_only_form_that_is_accepted(local: Asker) -> None:
+    line = await local.get("/x?num=99", {"Accept": "text/plain"})
+    assert line.text.startswith("ParamValidationError: num must be ")
+    event = await local.get("/x?num=99", {"Accept": "text/event-stream"})
+    assert event.text.startswith('event: error\ndata: {"data":null,')
+    assert line.status == event.status == 400
+    assert line.void
+    assert event.void
 
 
 async def test_a_query_may_have_lines(local: Asker) -> None:
