@@ -9,7 +9,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.commands import doctor, index, keys, migrate, serve, up, worker
+from gateway.commands import (
+    doctor,
+    index,
+    keys,
+    migrate,
+    serve,
+    up,
+    usage,
+    verify_export,
+    worker,
+)
 from gateway.commands.file_limit import raise_file_limit
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault, Fault
@@ -41,6 +51,10 @@ def commands() -> dict[str, Command]:
         "keys": Command(keys.HELP, keys.add_arguments, _with_settings(keys.execute)),
         "reconcile": Command(
             keys.HELP_RECONCILE, keys.no_arguments, _with_settings(keys.execute_reconcile)
+        ),
+        "usage": Command(usage.HELP, usage.add_arguments, _with_settings(usage.execute)),
+        "verify-export": Command(
+            verify_export.HELP, verify_export.add_arguments, _with_settings(verify_export.execute)
         ),
         "index": Command(index.HELP, index.add_arguments, _with_settings(index.execute)),
         "doctor": Command(doctor.HELP, doctor.add_arguments, doctor.execute),

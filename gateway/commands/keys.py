@@ -172,7 +172,7 @@ def _limits(arguments: argparse.Namespace) -> object:
 
 async def _send(settings: Settings, call: _Call, deadline_s: float) -> tuple[int, Any]:
     host, port = reachable(settings.ops_bind), settings.ops_port
-    headers = {"Authorization": f"Bearer {_admin_token(settings)}"}
+    headers = {"Authorization": f"Bearer {admin_token(settings)}"}
     body = b"" if call.method == "GET" else orjson.dumps(call.document)
     try:
         reply = await ask(
@@ -184,7 +184,8 @@ async def _send(settings: Settings, call: _Call, deadline_s: float) -> tuple[int
         raise ConfigurationFault([text]) from error
 
 
-def _admin_token(settings: Settings) -> str:
+def admin_token(settings: Settings) -> str:
+    """Of the settings, else of the file that `up` and `serve` made."""
     if settings.admin_token is not None:
         return settings.admin_token
     path = settings.data_dir / "admin-token"

@@ -71,7 +71,8 @@ def seed(key_id: int, day: str, previous: bytes) -> bytes:
 
 def link(digest: bytes, line: str) -> bytes:
     """The digest after one more canonical line."""
-    return sha256(digest + line.encode()).digest()
+    # What is no UTF-8 in a file that was read with surrogates is what it was.
+    return sha256(digest + line.encode("utf-8", "surrogateescape")).digest()
 
 
 def root_of(digest: bytes, path: Sequence[tuple[bool, bytes]]) -> bytes:

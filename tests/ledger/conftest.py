@@ -3,16 +3,20 @@
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import TypeAlias
 
 import asyncpg
 import pytest
 
 from gateway.ledger.book import Book
+from gateway.ledger.closing import Closer, Exports
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.rows import BalanceRow, Check
 from gateway.postgres import Postgres
 from gateway.sql import load_queries
+from tests.ledger.closed import EVER, TODAY, Closed, close_all, lines_of, put_back
+from tests.ledger.events import batch, charge, request_id, void
 
 GRANT_TOKENS = 10_000_000
 Owner: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -55,6 +59,44 @@ def mint(book: Book) -> Mint:
         return made
 
     return make
+
+
+@pytest.fixture
+def closer(postgres: Postgres) -> Closer:
+    return Closer(postgres, load_queries())
+
+
+@pytest.fixture
+def exports(postgres: Postgres) -> Exports:
+    return Exports(postgres, load_queries())
+
+
+@pytest.fixture
+async def closed(book: Book, mint: Mint, owner: Owner, closer: Closer, exports: Exports) -> Closed:
+    """Three days of one key among three others: charges, a refund on the next day, a void."""
+    keys = [(await mint(1_000)).key_id for _ in range(4)]
+    mine = keys[1]
+    earlier = request_id(5)
+    for number, day in enumerate((3, 2, 1)):
+        requests = [request_id(100 * number + n) for n in range(12)]
+        events = [
+            charge(each, keys[n % 4], 5 + n, 100 * number + n + 1)
+            for n, each in enumerate(requests)
+        ]
+        await book.post_outcomes(
+            batch(*events[:-1], void(requests[-1], keys[3], 100 * number + 12))
+        )
+        if number == 1:
+            await book.refund_undelivered([requests[1], earlier])
+        earlier = requests[5]
+        await put_back(owner, TODAY - timedelta(days=day))
+    await close_all(closer)
+    return Closed(
+        mine,
+        await lines_of(exports, mine),
+        await exports.key_days(mine, *EVER),
+        await exports.closed_days(*EVER),
+    )
 
 
 def differences(checks: list[Check]) -> dict[str, int]:
