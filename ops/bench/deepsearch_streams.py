@@ -6,11 +6,14 @@ How long the loop is held is CPU time of its thread, so a busy machine does not 
 """
 
 import asyncio
+import binascii
 import contextlib
+import hashlib
 import statistics
 import sys
 import tempfile
 import uuid
+from array import array
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 import asyncpg
 import orjson
 import uvloop
+from aiohttp import web
 
 from gateway.commands.migrate import bring_up_to_date
 from gateway.embedded.postgres_server import PostgresServer
@@ -34,6 +38,8 @@ from tests.services.processes import free_port, service
 HERE = Path(__file__).parent
 STREAMS = 50
 ALONE = 20
+# Paragraphs behind each page's text, so that a page has about 10,000 tokens.
+FILLER = 130
 QUESTIONS = (
     "When was the lock at Fallenmoor built?",
     "In which town was the engineer of the lock at Fallenmoor born?",
@@ -48,6 +54,44 @@ async def model() -> None:
     async with standin.listening() as found:
         _say(str(found.port))
         await asyncio.Event().wait()
+
+
+async def models() -> None:
+    """Scores and vectors that cost no time, so that it is deepsearch's own loop that is loaded."""
+
+    async def rerank(request: web.Request) -> web.Response:
+        body = orjson.loads(await request.read())
+        texts = body["documents"]
+        asked = set(body["query"].lower().split())
+        scored = [len(asked & set(text.lower().split())) / 10 for text in texts]
+        rows = [{"index": at, "relevance_score": score} for at, score in enumerate(scored)]
+        return _free({"results": rows}, sum(map(len, texts)) // 4)
+
+    async def embed(request: web.Request) -> web.Response:
+        texts = orjson.loads(await request.read())["input"]
+        rows = [{"embedding": _vector(text)} for text in texts]
+        return _free({"data": rows}, sum(map(len, texts)) // 4)
+
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_post("/v1/rerank", rerank)
+    app.router.add_post("/v1/embeddings", embed)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    _say(str(runner.addresses[0][1]))
+    await asyncio.Event().wait()
+
+
+def _free(body: dict[str, Any], tokens: int) -> web.Response:
+    headers = {"x-usage-tokens": str(tokens)}
+    return web.Response(body=orjson.dumps(body), content_type="application/json", headers=headers)
+
+
+def _vector(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest() * 48
+    row = array("f", (byte / 256 - 0.5 for byte in digest[:384]))
+    return binascii.b2a_base64(row.tobytes(), newline=False).decode()
 
 
 async def clients(base: str, count: int, way: str) -> None:
@@ -88,15 +132,14 @@ async def child(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 @contextlib.contextmanager
-def neighbours(folder: Path, origin: str) -> Iterator[dict[str, str]]:
-    """Reader, search and models as processes; the settings that name them."""
-    reader, search, api = (f"127.0.0.1:{free_port()}" for _ in range(3))
+def neighbours(folder: Path, origin: str, api: str) -> Iterator[dict[str, str]]:
+    """Reader and search as processes; the settings that name them and the models."""
+    reader, search = (f"127.0.0.1:{free_port()}" for _ in range(2))
     base = {"SLUICE_DATA_DIR": str(folder), "SLUICE_SERVICE_READER_URL": f"http://{reader}"}
     reading = {"SLUICE_READER_ALLOW": origin, "SLUICE_READER_CACHE_BYTES": "1000000"}
     with (
         service("reader", reader, {**base, **reading}),
         service("search", search, base),
-        service("api", api, base),
     ):
         yield {
             "SLUICE_SERVICE_READER_URL": f"http://{reader}",
@@ -104,6 +147,11 @@ def neighbours(folder: Path, origin: str) -> Iterator[dict[str, str]]:
             "SLUICE_SERVICE_EMBEDDINGS_URL": f"http://{api}",
             "SLUICE_SERVICE_RERANK_URL": f"http://{api}",
         }
+
+
+async def _port(process: asyncio.subprocess.Process) -> int:
+    assert process.stdout is not None
+    return int(await process.stdout.readline())
 
 
 @contextlib.asynccontextmanager
@@ -172,35 +220,36 @@ async def measured(base: str, dsn: str, name: str) -> list[str]:
 
 
 async def bench() -> None:
-    site = wiki.site()
+    site = wiki.site(filler=FILLER)
     site.start()
     folder = Path(tempfile.mkdtemp(prefix="deepsearch-streams-"))
     postgres = PostgresServer(folder / "pg")
-    lines = []
     try:
         await postgres.start()
         await bring_up_to_date(postgres.dsn)
-        with neighbours(folder, site.origin) as near:
-            search = Asker(near["SLUICE_SERVICE_SEARCH_URL"])
-            body = orjson.dumps({"documents": wiki.documents(site.origin)})
-            head = signed_as("o:index", "POST", "/documents", body)
-            assert (await search.raw("POST", "/documents", head, body)).status == 200
-            near["SLUICE_DATABASE_URL"] = postgres.dsn
-            async with child("model") as process:
-                assert process.stdout is not None
-                port = int(await process.stdout.readline())
-                llm = {"SLUICE_LLM_BASE_URL": f"http://127.0.0.1:{port}/v1"}
-                async with deepsearch({**near, **llm}) as base:
-                    lines += await measured(base, postgres.dsn, "model")
-            async with deepsearch(near) as base:
-                lines += await measured(base, postgres.dsn, "extractive")
+        async with child("models") as api, child("model") as llm:
+            with neighbours(folder, site.origin, f"127.0.0.1:{await _port(api)}") as near:
+                await indexed(near["SLUICE_SERVICE_SEARCH_URL"], site.origin)
+                near["SLUICE_DATABASE_URL"] = postgres.dsn
+                url = {"SLUICE_LLM_BASE_URL": f"http://127.0.0.1:{await _port(llm)}/v1"}
+                async with deepsearch({**near, **url}) as base:
+                    lines = await measured(base, postgres.dsn, "model")
+                async with deepsearch(near) as base:
+                    lines += await measured(base, postgres.dsn, "extractive")
     finally:
         await postgres.stop()
         site.stop()
-    head_ = ["| what | wanted | found |", "| --- | --- | --- |"]
-    text = "\n".join(["# Deepsearch: streams", "", *head_, *lines, ""])
+    head = ["| what | wanted | found |", "| --- | --- | --- |"]
+    text = "\n".join(["# Deepsearch: streams", "", *head, *lines, ""])
     (HERE / "deepsearch_streams.md").write_text(text)
     _say(text)
+
+
+async def indexed(search: str, origin: str) -> None:
+    """The local index knows the wiki."""
+    body = orjson.dumps({"documents": wiki.documents(origin)})
+    head = signed_as("o:index", "POST", "/documents", body)
+    assert (await Asker(search).raw("POST", "/documents", head, body)).status == 200
 
 
 def _say(text: str) -> None:
@@ -209,10 +258,12 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """This file in its three roles."""
+    """This file in its four roles."""
     match sys.argv[1:]:
         case ["model"]:
             uvloop.run(model())
+        case ["models"]:
+            uvloop.run(models())
         case ["clients", base, count, way]:
             uvloop.run(clients(base, int(count), way))
         case _:

@@ -35,22 +35,30 @@ PAGES: Mapping[str, tuple[str, str]] = {
 }
 
 
-async def _page(request: web.Request) -> web.StreamResponse:
-    found = PAGES.get(request.match_info["name"])
-    if found is None:
-        return web.Response(status=404, text="nothing here")
-    title, text = found
-    return html(
-        f"<html><head><title>{title}</title></head><body><article><h1>{title}</h1>"
-        f"<p>{text}</p></article></body></html>"
+def site(filler: int = 0) -> Site:
+    """The pages, not yet started, each with so many paragraphs of nothing much behind its text."""
+    more = "".join(
+        f"<h2>Section {number}</h2><p>{FILLER.format(number)}</p>" for number in range(filler)
     )
 
+    async def page(request: web.Request) -> web.StreamResponse:
+        found = PAGES.get(request.match_info["name"])
+        if found is None:
+            return web.Response(status=404, text="nothing here")
+        title, text = found
+        return html(
+            f"<html><head><title>{title}</title></head><body><article><h1>{title}</h1>"
+            f"<p>{text}</p>{more}</article></body></html>"
+        )
 
-def site() -> Site:
-    """The pages, not yet started."""
-    return Site({"/wiki/{name}": _page})
+    return Site({"/wiki/{name}": page})
 
 
+FILLER = (
+    "In the year {} of the old count the Wardens of Marlow met at Saint Osric and wrote down what "
+    "the boats had carried: salt, slate, wool and eels. Nothing else of note is known of it, "
+    "although Edwin Farrow says that the winter was long and the ice on the Thrum was thick."
+)
 # Known to the index alone: no reader can fetch it.
 SHELVED = "https://shelf.invalid/keeper"
 KEEPER = "The keeper of Fallenmoor is called Tobias Reed. He has kept the lock since 2011."
