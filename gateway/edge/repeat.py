@@ -120,8 +120,9 @@ class Repeat(Tap):
         if not self._is_over:
             self._is_over = True
             passage = self._passage
-            # Given back, it is free again for all that: the ledger is asked when it is claimed.
-            charged = passage is not None and passage.cost_tokens > 0
+            charged = (
+                passage is not None and passage.cost_tokens > 0 and not self._meter.owes(passage)
+            )
             self._keeper.background(self._keeper.end(self._claim, charged=charged))
 
     async def _keep(self, passage: Passage, answer: KeptAnswer) -> None:

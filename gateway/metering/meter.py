@@ -183,6 +183,10 @@ class Meter:
         if passage.cost_tokens:
             self._owed[passage.admission_no] = passage.request_id
 
+    def owes(self, passage: Passage) -> bool:
+        """Whether what it cost is to be given back."""
+        return passage.admission_no in self._owed
+
     def refunds_due(self) -> dict[int, str]:
         """What is to be given back and is posted: request ids by admission number."""
         return {n: each for n, each in self._owed.items() if self.numbers.is_posted(n)}
