@@ -16,7 +16,7 @@ A promotion code of 100 percent completes as `no_payment_required`, without an i
 Invoices: `late_invoices()`, then `issue_invoice(session)`; else they come with the payment.
 Saved cards: `behave(payment_method, "insufficient_funds")` says what a card does from now on.
 Going back: `refund(x, amount, pending=)`, `refund_fails`, `refund_arrives`, `dispute(x, amount,
-inquiry=)`, `escalate`, `win`, `lose`; x is the id of a session, an intent or a charge.
+inquiry=)`, `escalate`, `win`, `lose`, `appeal`; x is the id of a session, an intent or a charge.
 Looking: `session(id)`, `object(id)`, `charge(x)`, `events(kind)`, `requests` (what was asked).
 Time: `advance(seconds)`; `use_version("2020-08-27")` makes events of an old API version.
 

@@ -34,6 +34,7 @@ class Control:
             "respond": self._respond,
             "won": self._won,
             "lost": self._lost,
+            "appeal": self._appeal,
             "behave": self._behave,
             "promotion": self._promotion,
             "deliver": self._deliver,
@@ -101,6 +102,10 @@ class Control:
     async def _lost(self, told: Mapping[str, str]) -> str:
         self._desk.reversals.close_dispute(self._named(told, "dispute"), "lost")
         return "The dispute is lost."
+
+    async def _appeal(self, told: Mapping[str, str]) -> str:
+        self._desk.reversals.appeal(self._named(told, "dispute"))
+        return "The dispute is looked at once more."
 
     async def _behave(self, told: Mapping[str, str]) -> str:
         method = self._named(told, "payment_method")

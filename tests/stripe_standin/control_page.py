@@ -112,6 +112,8 @@ class ControlPage:
             if one["status"] in OPEN:
                 deeds = _deed("respond", one, "Hand evidence in") + _deed("won", one, "Won")
                 deeds += _deed("lost", one, "Lost")
+            if one["status"] == "lost":
+                deeds = _deed("appeal", one, "Appeal")
             if one["status"].startswith("warning_") and one["status"] in OPEN:
                 deeds += _deed("escalate", one, "Escalate")
             rows.append(

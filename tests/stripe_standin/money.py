@@ -6,7 +6,8 @@ from tests.stripe_standin.errors import Obj, invalid
 ZERO_DECIMAL = frozenset({"clp", "djf", "gnf", "jpy", "krw", "pyg", "vnd", "xaf", "xof", "xpf"})
 CURRENCIES = ZERO_DECIMAL | {
     *("usd", "eur", "gbp", "chf", "sek", "nok", "dkk", "pln", "czk", "huf", "cad", "aud", "nzd"),
-    *("sgd", "hkd", "inr", "brl", "mxn", "zar", "ils", "try"),
+    *("sgd", "hkd", "inr", "brl", "mxn", "zar", "ils", "try", "thb", "myr", "php", "idr", "twd"),
+    *("aed", "sar", "ron", "bgn", "isk", "cop", "ars", "pen", "uah", "egp", "mad", "kes", "ngn"),
 }
 LEAST, MOST = 50, 99_999_999
 # Percent of tax by the country that a buyer names; elsewhere none.

@@ -8,7 +8,14 @@ from tests.stripe_standin.payments import Payments
 from tests.stripe_standin.world import World
 
 _DISPUTE_FEE = 1500
-OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
+APPEALED = "appeal_under_review"
+OPEN = (
+    APPEALED,
+    "needs_response",
+    "under_review",
+    "warning_needs_response",
+    "warning_under_review",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,14 @@ class Reversals:
             )
             thing["balance_transactions"].append(moved)
             self.world.emit("charge.dispute.funds_reinstated", thing)
+        return thing
+
+    def appeal(self, thing: Obj) -> Obj:
+        """A lost dispute is looked at once more; it may be won now, or lost again."""
+        if thing["status"] != "lost":
+            raise ApiError(400, f"This dispute is {thing['status']}: nothing to appeal against.")
+        thing["status"] = APPEALED
+        self.world.emit("charge.dispute.updated", thing)
         return thing
 
     def disputes_of(self, paid: Obj) -> list[Obj]:

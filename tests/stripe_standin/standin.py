@@ -190,6 +190,10 @@ class StandIn:
         """The dispute ends for the buyer."""
         return self.desk.reversals.close_dispute(self.object(dispute_id), "lost")
 
+    async def appeal(self, dispute_id: str) -> Obj:
+        """A lost dispute is open once more; then `win` or `lose` it again."""
+        return self.desk.reversals.appeal(self.object(dispute_id))
+
     def behave(self, payment_method: str, behaviour: str) -> None:
         """How a saved card behaves from now on."""
         self.object(payment_method)

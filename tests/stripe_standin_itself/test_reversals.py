@@ -111,6 +111,18 @@ async def test_a_lost_dispute_gives_nothing_back_and_ends_once(
         await standin.win(made["id"])
 
 
+async def test_a_lost_dispute_may_be_won_by_an_appeal(standin: StandIn, opened: Open) -> None:
+    session = await _paid(standin, opened)
+    made = await standin.dispute(session)
+    with pytest.raises(ApiError, match="nothing to appeal"):
+        await standin.appeal(made["id"])
+    await standin.lose(made["id"])
+    assert (await standin.appeal(made["id"]))["status"] == "appeal_under_review"
+    await standin.win(made["id"])
+    assert made["status"] == "won"
+    assert [moved["amount"] for moved in made["balance_transactions"]] == [-2_000, 2_000]
+
+
 async def test_a_disputed_charge_cannot_be_refunded(
     standin: StandIn, client: stripe.StripeClient, opened: Open
 ) -> None:
