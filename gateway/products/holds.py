@@ -150,11 +150,12 @@ def _search(
 def _budget(product: Product, fields: Mapping[str, object]) -> Bound:
     """The client's budget; else that of its effort, or blocks where usage is told meanwhile."""
     for name in ("budget_tokens", "max_completion_tokens"):
-        given = _whole(fields.get(name))
+        value = fields.get(name)
+        given = _positive(value) if isinstance(value, str) else _whole(value)
         if given is not None and given > 0:
             return Bound(min(given, MAX_HOLD_TOKENS), class_bytes=given)
     effort = fields.get("reasoning_effort")
-    budget = EFFORT_TOKENS.get(effort if isinstance(effort, str) else "")
+    budget = EFFORT_TOKENS.get(effort.strip().lower() if isinstance(effort, str) else "")
     if budget is None:
         budget = EFFORT_TOKENS[_USUAL_EFFORT]
     if fields.get("stream") is True:

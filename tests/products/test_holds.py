@@ -18,6 +18,8 @@ from gateway.products.holds import (
     wanted_fields,
 )
 from gateway.tokenizer import Tokenizer
+from services.deepsearch import ask as asking
+from services.deepsearch.refusals import AskError
 
 PRODUCTS = load_catalogue(None).products
 TOKENIZER = Tokenizer()
@@ -140,7 +142,9 @@ def test_reader_holds_the_clients_budget_else_what_was_learned(
         ({"budget_tokens": 0}, 500_000),
         ({"budget_tokens": -1}, 500_000),
         ({"budget_tokens": True}, 500_000),
-        ({"budget_tokens": "1000"}, 500_000),
+        ({"budget_tokens": "1000"}, 1000),
+        ({"budget_tokens": "many"}, 500_000),
+        ({"reasoning_effort": " HIGH "}, 1_000_000),
         ({"budget_tokens": None, "max_completion_tokens": 9}, 9),
         ({"budget_tokens": 10**30}, MAX_HOLD_TOKENS),
         ({"reasoning_effort": "low"}, 100_000),
@@ -175,6 +179,42 @@ def test_a_streamed_deepsearch_holds_its_budget_else_one_block(
     found = bound("deepsearch", 10_000, {"stream": True, **fields})
     assert isinstance(found, Bound)
     assert (found.hold_tokens, found.in_blocks) == (expected, in_blocks)
+
+
+BUDGETS = st.one_of(
+    st.none(),
+    st.integers(-5, 3_000_000),
+    st.integers(1, 3_000_000).map(str),
+    st.sampled_from(["", " 70000 ", "x", 2e6, True, [5]]),
+)
+
+
+@settings(max_examples=300)
+@given(
+    fields=st.fixed_dictionaries(
+        {},
+        optional={
+            "budget_tokens": BUDGETS,
+            "max_completion_tokens": BUDGETS,
+            "reasoning_effort": st.sampled_from(["low", "medium", "high", " High", "x", None, 7]),
+            "stream": st.sampled_from([True, False, None, "true", "false", 1, 0]),
+        },
+    )
+)
+def test_a_deepsearch_that_is_not_in_blocks_holds_what_its_service_may_use(
+    fields: dict[str, object],
+) -> None:
+    try:
+        ask = asking.read({**fields, "messages": [{"role": "user", "content": "x"}]})
+    except AskError:
+        return
+    found = bound("deepsearch", 100, fields)
+    assert isinstance(found, Bound)
+    if found.in_blocks:
+        assert ask.stream
+        assert (found.hold_tokens, found.class_bytes) == (50_000, ask.budget_tokens)
+    else:
+        assert found.hold_tokens == ask.budget_tokens
 
 
 @given(body_bytes=st.integers(0, 2**30))
