@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from gateway.admission.copies import Copies
 from gateway.admission.gate import Gate
 from gateway.admission.reserves import Reserves
+from gateway.billing.stripe_books import StripeBooks
+from gateway.billing.stripe_port import StripePort
 from gateway.billing.till import Till
 from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
@@ -68,28 +70,11 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         telemetry, queries = Telemetry(), load_queries()
         publisher = Publisher(settings.metrics_dir)
         stack.callback(publisher.close)
-        postgres = Postgres(
-            settings.database_url,
-            command_deadline_ms=settings.postgres_deadline_ms,
-            application_name=f"sluice-{name}",
-        )
-        stack.push_async_callback(postgres.close)
+        postgres = _pool(stack, settings, name)
         # A connection of its own, so that a long proof never makes anybody wait for one.
-        proving = Postgres(
-            settings.database_url,
-            pool_size=1,
-            command_deadline_ms=_PROOF_MS,
-            application_name=f"sluice-{name}-proof",
-        )
-        stack.push_async_callback(proving.close)
+        proving = _pool(stack, settings, f"{name}-proof", size=1, deadline_ms=_PROOF_MS)
         # The same for kept answers: who asks for them again and again delays only his like.
-        keeping = Postgres(
-            settings.database_url,
-            pool_size=2,
-            command_deadline_ms=settings.postgres_deadline_ms,
-            application_name=f"sluice-{name}-answers",
-        )
-        stack.push_async_callback(keeping.close)
+        keeping = _pool(stack, settings, f"{name}-answers", size=2)
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
         alone = telemetry.degraded.labels("local_limits")
         gate = Gate(link, shares=settings.workers, on_degraded=lambda _: alone.inc())
@@ -119,6 +104,26 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         )
 
 
+def _pool(
+    stack: AsyncExitStack,
+    settings: Settings,
+    name: str,
+    *,
+    size: int = 4,
+    deadline_ms: int | None = None,
+) -> Postgres:
+    """Connections of one purpose, closed with the stack."""
+    assert settings.database_url is not None, "looked at first"
+    pool = Postgres(
+        settings.database_url,
+        pool_size=size,
+        command_deadline_ms=deadline_ms or settings.postgres_deadline_ms,
+        application_name=f"sluice-{name}",
+    )
+    stack.push_async_callback(pool.close)
+    return pool
+
+
 def ops_parts(base: Ground) -> OpsParts:
     """The ground as the operations listener needs it."""
     settings, telemetry = base.settings, base.telemetry
@@ -129,13 +134,19 @@ def ops_parts(base: Ground) -> OpsParts:
         base.book,
         base.gate,
         KeyStore(base.book, pepper.encode(), settings.key_prefix) if pepper else None,
-        Proof(base.reconciler, lambda: Copies(base.link), telemetry),
+        Proof(base.reconciler, lambda: Copies(base.link), telemetry, _stripe_books(base)),
         Readiness(
             stores(base.link, base.postgres), lambda: spools_of_machine(telemetry, folder, name)
         ),
         lambda: exposition(telemetry, folder, name),
         Till(base.postgres, load_queries()),
     )
+
+
+def _stripe_books(base: Ground) -> StripeBooks:
+    secret, api_base = base.settings.stripe_secret_key, base.settings.stripe_api_base
+    opened = None if secret is None else lambda: StripePort(secret, api_base)
+    return StripeBooks(base.postgres, load_queries(), opened)
 
 
 async def ended(task: asyncio.Task[None]) -> None:
