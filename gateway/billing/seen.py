@@ -69,6 +69,20 @@ class SessionSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveSeen:
+    """A movement of our balance at Stripe because of a payment, in the payment's currency.
+
+    `kind` is charge, refund or dispute; `amount_minor` is below 0 where money went back.
+    """
+
+    payment_id: str
+    kind: str
+    amount_minor: int
+    currency: str
+    created_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class RefundSeen:
     """One refund of a payment."""
 

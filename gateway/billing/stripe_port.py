@@ -15,11 +15,19 @@ import orjson
 import stripe
 
 from gateway.billing.orders import Order, StripeRefused, StripeUnavailable
-from gateway.billing.seen import DisputeSeen, EventSeen, IntentSeen, RefundSeen, SessionSeen
+from gateway.billing.seen import (
+    DisputeSeen,
+    EventSeen,
+    IntentSeen,
+    MoveSeen,
+    RefundSeen,
+    SessionSeen,
+)
 from gateway.billing.words import (
     EVENT_KINDS,
     event_of,
     intent_of,
+    move_of,
     order_named,
     session_of,
     session_params,
@@ -155,12 +163,13 @@ class StripePort:
         seen = [event_of(each) async for each in self._pages(self._v1.events.list_async, params)]
         return [event for event in reversed(seen) if event is not None]
 
-    async def balance_transactions(self, since_s: int) -> list[dict[str, Any]]:
-        """What moved Stripe's balance of ours: id, source, type, amount, fee, currency, created."""
-        params: Any = {"created": {"gte": since_s}}
-        names = ("id", "source", "type", "amount", "fee", "currency", "created")
-        found = self._pages(self._v1.balance_transactions.list_async, params)
-        return [{name: each.get(name) for name in names} async for each in found]
+    async def balance_transactions(self, since_s: int) -> AsyncIterator[MoveSeen]:
+        """What moved our balance at Stripe because of payments, the newest first."""
+        params: Any = {"created": {"gte": since_s}, "expand": ["data.source"]}
+        async for each in self._pages(self._v1.balance_transactions.list_async, params):
+            move = move_of(each)
+            if move is not None:
+                yield move
 
     async def _pages(self, ask: Any, params: Json) -> AsyncIterator[dict[str, Any]]:
         after: dict[str, str] = {}

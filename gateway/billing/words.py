@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from gateway.billing.orders import Order
-from gateway.billing.seen import EventSeen, IntentSeen, SessionSeen
+from gateway.billing.seen import EventSeen, IntentSeen, MoveSeen, SessionSeen
 
 # What is asked of Stripe's list of events; a webhook endpoint needs the same.
 EVENT_KINDS: Final = (
@@ -33,6 +33,8 @@ EVENT_KINDS: Final = (
 )
 _MOST_NAME: Final = 255
 Json = Mapping[str, Any]
+# What moves our balance because of a payment.
+_MOVES: Final = frozenset(("charge", "refund", "dispute"))
 
 
 def session_params(order: Order) -> Any:
@@ -130,6 +132,23 @@ def _turned(charge: Any) -> bool:
     if not isinstance(charge, dict):
         return True
     return charge.get("amount_refunded") != 0 or charge.get("disputed") is not False
+
+
+def move_of(told: Json) -> MoveSeen | None:
+    """A movement of the balance with its source in it; None if it is about no payment."""
+    source = told.get("source")
+    if not isinstance(source, Mapping) or source.get("object") not in _MOVES:
+        return None
+    payment_id = _id_of(source.get("payment_intent"))
+    if payment_id is None:
+        return None
+    amount = told["amount"]
+    if told["currency"] != source["currency"]:
+        # Paid out in another currency: what the payer saw is what his order says.
+        whole = source.get("amount_captured") or source["amount"]
+        amount = whole if amount > 0 else -whole
+    kind = source["object"]
+    return MoveSeen(payment_id, kind, amount, source["currency"], told["created"])
 
 
 def event_of(told: Json) -> EventSeen | None:

@@ -1,4 +1,4 @@
-"""Runs the proof on demand: every check of the books, then every balance copy in Redis.
+"""Runs the proof: every check of the books, every balance copy in Redis, Stripe's own list.
 
 Refuses to run twice at once: who comes second waits, and gets a proof of his own.
 """
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.admission.copies import Copies
+from gateway.billing.stripe_books import StripeBooks
 from gateway.errors import RedisUnavailable
 from gateway.ledger.reconcile import COPIES_CHECK, SAMPLE_ROWS, Reconciler
 from gateway.ledger.rows import Check
 from gateway.telemetry import Telemetry
+from gateway.units import MS_PER_S
 
 # What a proof looked at, as its metrics are labelled.
 FULL: Final = "everything"
@@ -39,11 +41,16 @@ class Proof:
     """The reconciler, and `copies`, which makes a fresh reader of the copies in Redis."""
 
     def __init__(
-        self, reconciler: Reconciler, copies: Callable[[], Copies], telemetry: Telemetry
+        self,
+        reconciler: Reconciler,
+        copies: Callable[[], Copies],
+        telemetry: Telemetry,
+        stripe: StripeBooks | None = None,
     ) -> None:
         self._reconciler = reconciler
         self._copies = copies
         self._telemetry = telemetry
+        self._stripe = stripe
         self._lock = asyncio.Lock()
 
     async def run(self, *, since_ms: int | None = None, deadline_ms: int = FULL_MS) -> Proven:
@@ -55,6 +62,9 @@ class Proof:
                 checks.append(await self._compare())
             except RedisUnavailable as away:
                 fault = str(away) or "Redis does not answer"
+            if self._stripe is not None:
+                since_s = None if since_ms is None else since_ms // MS_PER_S
+                checks.append(await self._stripe.check(since_s))
             proven = Proven(checks, fault)
             self._show(proven, FULL if since_ms is None else RECENT)
             return proven

@@ -52,3 +52,10 @@ select subject, (extract(epoch from date_trunc($1::text, hour, 'UTC')) * 1000)::
 from canary_hour where runs > 0
     and hour >= date_trunc('day', now(), 'UTC') - ($2::integer - 1) * interval '1 day'
 group by 1, 2 order by 2, 1;
+
+-- orders_with_payments: what our orders say of their payments, for the comparison with Stripe
+select payment_id, order_id::text, state, coalesce((facts ->> 'received_minor')::bigint, 0) as charge,
+    refunded_minor as refund, disputed_minor as dispute,
+    extract(epoch from created_at)::bigint as created_s,
+    extract(epoch from changed_at)::bigint as changed_s
+from topup_order where payment_id is not null and created_at >= to_timestamp($1::bigint);
