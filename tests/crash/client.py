@@ -25,9 +25,13 @@ class Seen:
 
 
 class Client:
-    """One connection, made when it is needed; `small` asks the kernel for a tiny buffer."""
+    """One connection, made when it is needed; `small` asks the kernel for a tiny buffer.
+
+    `name` is the Idempotency-Key of every request from then on.
+    """
 
     def __init__(self, port: int, *, small: bool = False) -> None:
+        self.name: str | None = None
         self._port = port
         self._small = small
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -49,9 +53,10 @@ class Client:
             self._streams = await self._connect()
         text = json.dumps({"model": "m", "input": "x", **body}).encode()
         bearer = f"Authorization: Bearer {key}\r\n" if key is not None else ""
+        named = f"Idempotency-Key: {self.name}\r\n" if self.name is not None else ""
         head = (
             "POST /v1/embeddings HTTP/1.1\r\nHost: api.localhost\r\n"
-            f"Content-Type: application/json\r\n{bearer}Content-Length: {len(text)}\r\n\r\n"
+            f"Content-Type: application/json\r\n{bearer}{named}Content-Length: {len(text)}\r\n\r\n"
         )
         self._streams[1].write(head.encode() + text)
 
