@@ -88,6 +88,8 @@ OWNERS = {
     "selectolax": {"services.reader"},
     "html_to_markdown": {"services.reader"},
     "tantivy": {"services.search"},
+    "jsonschema": {"services.deepsearch"},
+    "referencing": {"services.deepsearch"},
     "onnx": {"services.models.graph"},
     "onnxruntime": {"services.models.session"},
     "tokenizers": {"services.models.tokens"},

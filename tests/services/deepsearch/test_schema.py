@@ -3,7 +3,13 @@
 import time
 from typing import Any
 
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from services.deepsearch import checking
+from services.deepsearch.fitting import fitted
+from services.deepsearch.research.mind import Evidence
 from tests.services.deepsearch import standin as standins
 from tests.services.deepsearch.desk import Desk
 from tests.services.deepsearch.standin import Standin
@@ -67,3 +73,73 @@ async def test_pattern_and_references_that_take_for_ever_are_given_up() -> None:
     assert await checking.why_not({"type": "integer"}, 5) is None
     assert "not of type" in str(await checking.why_not({"type": "integer"}, "5"))
     assert await checking.why_not({"$ref": "http://127.0.0.1/x"}, 5) is not None
+
+
+async def test_without_a_model_found_words_fill_the_fields(plain: Desk) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "answer": {"type": "string", "maxLength": 2_000},
+            "year": {"type": "integer"},
+            "material": {"enum": ["stone", "oak", None]},
+            "sources": {"type": "array", "items": {"$ref": "#/$defs/source"}},
+        },
+        "required": ["answer", "sources"],
+        "$defs": {
+            "source": {
+                "type": "object",
+                "properties": {"title": {"type": "string"}, "url": {"format": "uri"}},
+                "required": ["url"],
+            }
+        },
+    }
+    answer = await plain.post(plain.ask(response_format=_format(schema)))
+    [choice] = answer.json["choices"]
+    assert choice["finish_reason"] == "stop"
+    found = orjson.loads(choice["message"]["content"])
+    assert checking.mistake(schema, found) is None
+    assert "1788" in found["answer"]
+    assert found["year"] == 1788
+    assert found["sources"][0]["url"].startswith("http")
+
+
+def test_schema_that_refers_to_itself_many_times_is_given_up_soon() -> None:
+    many = {name: {"$ref": "#"} for name in "abcdefgh"}
+    begun_s = time.process_time()
+    fitted({"type": "object", "properties": many}, "yes", [])
+    assert time.process_time() - begun_s < 1
+
+
+NODES = st.recursive(
+    st.sampled_from(
+        [
+            {"type": "string"},
+            {"type": "integer"},
+            {"type": ["null", "number"]},
+            {"type": "boolean"},
+            {"enum": ["a", 1, None]},
+            {"const": 5},
+            {"$ref": "#"},
+            {"$ref": "#/nowhere"},
+            {"type": "string", "format": "uri"},
+            True,
+            {},
+        ]
+    ),
+    lambda inner: st.one_of(
+        st.dictionaries(st.sampled_from(["a", "url", "quote"]), inner, max_size=3).map(
+            lambda properties: {"type": "object", "properties": properties}
+        ),
+        inner.map(lambda items: {"type": "array", "items": items}),
+        st.lists(inner, max_size=3).map(lambda nodes: {"anyOf": nodes}),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(NODES, st.text(max_size=30))
+def test_any_schema_is_filled_or_not_but_never_breaks(schema: Any, answer: str) -> None:
+    source = Evidence("https://a.test/", "A", "a quote")
+    if isinstance(schema, dict):
+        fitted(schema, answer, [source])
