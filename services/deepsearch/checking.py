@@ -17,7 +17,8 @@ from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-WITHIN_S: Final = 4.0
+# The bound is that of its CPU; by the clock a busy machine would decide.
+WITHIN_S: Final = 15.0
 CPU_S: Final = 2
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 SAID_CHARACTERS: Final = 300
