@@ -166,9 +166,11 @@ def children() -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def child(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(
+    *words: str, module: str = "ops.bench.reader"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.bench.reader", *words, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", module, *words, stdout=asyncio.subprocess.PIPE
     )
     try:
         yield process

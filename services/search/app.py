@@ -83,7 +83,7 @@ class Service:
             return refused(outcome, accept)
         if outcome.ask.form is Form.EVENTS:
             return await self._replies.stream(request, outcome)
-        return await self._replies.whole(outcome, accept)
+        return await self._replies.whole(request, outcome, accept)
 
     async def _found(self, request: web.Request, caller: Caller) -> Search | Refusal | None:
         """The hits, a refusal, or None where the index page is asked for."""

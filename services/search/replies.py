@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
@@ -22,6 +23,8 @@ from services.search.hits import NO_PAGE, Kind, Page
 from services.search.keeping import Keeper
 from services.search.providers.chain import Found
 from services.search.reading import Bodies, Caller
+
+PIECE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Replies:
         self._favicons = favicons
         self._keeper = keeper
 
-    async def whole(self, search: Search, accept: str) -> web.StreamResponse:
+    async def whole(self, request: web.Request, search: Search, accept: str) -> web.StreamResponse:
         """Text or JSON, when everything is there or the deadline has come."""
         icons = asyncio.create_task(self._icons(search))
         try:
@@ -66,13 +69,14 @@ class Replies:
         self._keep(search, pages)
         tokens, items = _items(search, pages, favicons)
         json = search.ask.form is Form.JSON
-        body = await _gathered(forms.json(items, tokens) if json else forms.text(items))
-        return web.Response(
-            body=body,
-            content_type=search.ask.form.value,
-            charset=None if json else "utf-8",
-            headers={wire.USAGE_TOKENS: str(tokens)},
-        )
+        parts = await _gathered(forms.json(items, tokens) if json else forms.text(items))
+        response = web.StreamResponse(headers={wire.USAGE_TOKENS: str(tokens)})
+        response.content_type = search.ask.form.value
+        response.charset = None if json else "utf-8"
+        response.content_length = sum(map(len, parts))
+        await response.prepare(request)
+        await _write(response, parts)
+        return response
 
     async def stream(self, request: web.Request, search: Search) -> web.StreamResponse:
         """The array as it grows; the hits at once, and the usage in an event of its own."""
@@ -139,17 +143,20 @@ def _refused(pages: Iterable[Page]) -> Refusal | None:
     return found[0] if all(found) else None
 
 
-async def _gathered(parts: Iterable[bytes]) -> bytes:
+async def _gathered(parts: Iterable[bytes]) -> list[bytes]:
     found = []
     for part in parts:
         found.append(part)
         await asyncio.sleep(0)
-    return b"".join(found)
+    return found
 
 
 async def _write(response: web.StreamResponse, parts: Iterable[bytes]) -> None:
+    """Large parts in pieces: the socket takes each at once, or the client is waited for."""
     for part in parts:
-        await response.write(part)
+        view = memoryview(part)
+        for start in range(0, len(part), PIECE_BYTES):
+            await response.write(view[start : start + PIECE_BYTES])
 
 
 def refused(refusal: Refusal, accept: str = "") -> web.Response:

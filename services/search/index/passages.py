@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from services.search.index.words import fold
+from services.search.index.words import fold, slices
 
 PASSAGE_CHARACTERS: Final = 280
 # Enough of a long document to find a good passage, and little enough to take no time.
@@ -31,14 +31,18 @@ def best_passage(content: str, words: Sequence[str]) -> str:
 
 
 def plain(content: str) -> str:
-    """Markdown as a line of words."""
-    bare = LINK.sub(r"\1", IMAGE.sub(r"\1", content))
+    """Markdown as a line of words. In slices: one pattern over all of it would hold everybody."""
+    return " ".join(filter(None, map(_plain, slices(content, "\n"))))
+
+
+def _plain(part: str) -> str:
+    bare = LINK.sub(r"\1", IMAGE.sub(r"\1", part))
     return SPACES.sub(" ", MARKS.sub("", bare)).strip()
 
 
 def _places(text: str, words: Sequence[str]) -> list[tuple[int, str]]:
     """Where the words stand; a folded text of another length would point elsewhere."""
-    folded = fold(text)
+    folded = "".join(map(fold, slices(text)))
     if len(folded) != len(text):
         folded = text.lower()
     found: list[tuple[int, str]] = []

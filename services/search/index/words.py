@@ -63,11 +63,11 @@ def terms(text: str) -> Iterator[str]:
             yield from terms_of(word)
 
 
-def slices(text: str, size: int = SLICE_CHARACTERS) -> Iterator[str]:
-    """`text` in pieces of about `size`, cut at blanks where there are any."""
+def slices(text: str, mark: str = " ", size: int = SLICE_CHARACTERS) -> Iterator[str]:
+    """`text` in pieces of about `size`, cut before a `mark` where there is any."""
     start = 0
     while len(text) - start > size:
-        end = max(text.rfind(" ", start + size // 2, start + size), start)
+        end = max(text.rfind(mark, start + size // 2, start + size), start)
         end = end if end > start else start + size
         yield text[start:end]
         start = end
