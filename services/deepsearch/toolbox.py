@@ -15,6 +15,7 @@ from typing import Any, Final
 from services.deepsearch import answers
 from services.deepsearch.account import Account, Step
 from services.deepsearch.neighbours import Caller, Neighbour, NeighbourError, Reply
+from services.deepsearch.research.mind import MindError
 from services.deepsearch.tools import Hit, Page
 from services.tokenizer import Tokenizer
 
@@ -85,6 +86,10 @@ class Toolbox:
             reply = await self._asked(
                 self._near.search, "/", fields, SEARCH_S, step, {"X-Respond-With": "no-content"}
             )
+            if reply is not None and reply.status == 400 and "provider" in self._bound:
+                # Another provider is not what the client asked for.
+                step.outcome = answers.why(reply, "refused")
+                raise MindError(f"The search was refused: {step.outcome}")
             rows = answers.rows(reply, "data") if reply is not None else []
             hits = [hit for hit in map(answers.hit, rows) if hit is not None][:count]
             if reply is not None and not hits:

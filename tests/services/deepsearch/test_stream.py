@@ -169,3 +169,11 @@ async def test_direct_answer_needs_no_search_unless_it_is_declined(
     assert direct.json["readURLs"] == []
     searched = await desk.post(desk.ask(QUESTION, no_direct_answer=True))
     assert "1788" in searched.json["choices"][0]["message"]["content"]
+
+
+async def test_search_provider_that_is_not_deployed_is_said_and_costs_nothing(plain: Desk) -> None:
+    answer = await plain.post(plain.ask(search_provider="brave"))
+    assert answer.void
+    content = answer.json["choices"][0]["message"]["content"]
+    assert content.startswith("Error: The search was refused: ")
+    assert "brave" in content
