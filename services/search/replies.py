@@ -60,7 +60,7 @@ class Replies:
             async with contextlib.aclosing(self._pages(search)) as arriving:
                 async for newest in arriving:
                     pages = newest
-            favicons = await icons
+            favicons = await self._named(search, pages, await icons)
         finally:
             icons.cancel()
         refusal = _refused(pages)
@@ -97,7 +97,8 @@ class Replies:
                 async for pages in arriving:
                     tokens, items = _items(search, pages, [""] * len(pages))
                     await _write(response, forms.event(items))
-            tokens, items = _items(search, pages, await icons)
+            favicons = await self._named(search, pages, await icons)
+            tokens, items = _items(search, pages, favicons)
         finally:
             icons.cancel()
         refusal = _refused(pages)
@@ -124,6 +125,14 @@ class Replies:
         if not search.ask.with_favicons:
             return [""] * len(hits)
         return await self._favicons.of(hits, search.deadline_s)
+
+    async def _named(
+        self, search: Search, pages: Sequence[Page], usual: Sequence[str]
+    ) -> Sequence[str]:
+        if not search.ask.with_favicons:
+            return usual
+        hits = search.found.hits
+        return await self._favicons.named(hits, pages, usual, search.deadline_s)
 
     def _keep(self, search: Search, pages: Sequence[Page]) -> None:
         if self._keeper is not None:
