@@ -5,7 +5,7 @@ idempotent: looks and events in any order, any number of times, give the same fa
 
     payment   open < pending < expired < failed < paid      money that came counts, whatever else
     refund    pending < settled < failed                     one that failed is no refund
-    dispute   inquiry < open < won < lost                    lost stays
+    dispute   inquiry < open < lost < won                    lost stays, unless an appeal is won
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,8 @@ class Dispute(IntEnum):
 
     INQUIRY = 1
     OPEN = 2
-    WON = 3
-    LOST = 4
+    LOST = 3
+    WON = 4
 
 
 _R = TypeVar("_R", Refund, Dispute)

@@ -208,4 +208,7 @@ def _disputed(dispute: DisputeSeen, order: Order, received_minor: int) -> int:
 def _dispute(status: str) -> Dispute:
     if status in _INQUIRIES:
         return Dispute.INQUIRY
+    if status.startswith("appeal_"):
+        # It was lost, and the money is away until the appeal is won.
+        return Dispute.LOST
     return {"won": Dispute.WON, "lost": Dispute.LOST}.get(status, Dispute.OPEN)

@@ -128,6 +128,22 @@ async def test_lost_dispute_stays_and_only_an_operator_lifts_the_suspension(shop
     assert await shop.proven()
 
 
+async def test_lost_dispute_whose_appeal_is_won_gives_all_back(shop: Shop) -> None:
+    minted, order_id, session = await _paid(shop)
+    key = minted["api_key"]
+    dispute = await shop.stripe.dispute(session)
+    await shop.stripe.lose(dispute["id"])
+    await shop.reaches(key, order_id, "dispute_lost")
+    await shop.stripe.appeal(dispute["id"])
+    await shop.stripe.idle()
+    assert (await shop.order(key, order_id))["state"] == "dispute_lost"
+    await shop.stripe.win(dispute["id"])
+    await shop.reaches(key, order_id, "paid")
+    assert (await shop.door.me(key))["status"] == "active"
+    await _paid_tokens(shop, key, SMALL_TOKENS)
+    assert await shop.proven()
+
+
 async def test_suspension_by_an_operator_survives_a_won_dispute(shop: Shop) -> None:
     minted, order_id, session = await _paid(shop)
     key = minted["api_key"]

@@ -6,6 +6,8 @@ from typing import Final
 from gateway.errors import Problem
 
 _SHOWN_CHARACTERS: Final = 120
+# The sentence stands in a reply three times.
+_OFFERED_CHARACTERS: Final = 400
 
 
 def _shown(text: str) -> str:
@@ -14,7 +16,11 @@ def _shown(text: str) -> str:
 
 def unknown_path(method: str, path: str, offered: Sequence[str]) -> Problem:
     """Nothing is at this path of this host; says what is."""
-    there = f"; there are {', '.join(offered)}" if offered else ""
+    shown = list(offered)
+    while len(", ".join(shown)) > _OFFERED_CHARACTERS:
+        shown.pop()
+    more = ", ..." if len(shown) < len(offered) else ""
+    there = f"; there are {', '.join(shown)}{more}" if offered else ""
     return Problem("PATH_NOT_FOUND", 404, f"Nothing is at {_shown(method)} {_shown(path)}{there}")
 
 
