@@ -108,8 +108,8 @@ async def measure(port: int, tries: int, connections: int) -> Seen:
 
 
 @asynccontextmanager
-async def gateways(standing: Stack, workers: int) -> AsyncIterator[int]:
-    """Gateway processes behind one port."""
+async def gateways(standing: Stack, workers: int) -> AsyncIterator[tuple[int, int]]:
+    """Gateway processes behind one port; that port, and that of the operators."""
     async with AsyncExitStack() as running:
         stub, door, operations = running.enter_context(different_ports(3))
         start = running.enter_async_context
@@ -125,12 +125,12 @@ async def gateways(standing: Stack, workers: int) -> AsyncIterator[int]:
         )
         await start(process("-m", "gateway", "serve", environment=settings, port=door))
         await asyncio.sleep(0.5 * workers)
-        yield door
+        yield door, operations
 
 
 async def main(tries: int, workers: int, connections: int) -> int:
     """Run and tell; 1 when somebody got in, or it took too long."""
-    async with stack() as standing, gateways(standing, workers) as port:
+    async with stack() as standing, gateways(standing, workers) as (port, _):
         seen = await measure(port, tries, connections)
     sys.stdout.write(
         f"{tries} revocations on {workers} gateway processes, {connections} connections:\n"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.commands.ports import any_free
+from ops.bench.money_race import Places, Race, exactly, proven, shortfalls
 from ops.bench.revocation import measure
 from tests.control.plain_http import Told, ask
 from tests.control.rig import COST_TOKENS, TOKEN, until
@@ -127,11 +128,23 @@ async def test_two_processes_are_one_gateway_to_owner_and_operator(served: Serve
     assert (await served.ops("GET", "/admin/reconcile")).json()["ok"]
 
 
-async def test_no_process_admits_a_key_after_the_200_of_its_revocation(served: Served) -> None:
-    """The short form of `python -m ops.bench.revocation`."""
+async def test_two_processes_lose_no_token_and_admit_no_revoked_key(
+    served: Served, database: str
+) -> None:
+    """The short form of `python -m ops.bench.revocation` and `ops.bench.money_race`."""
     seen = await measure(served.port, tries=12, connections=6)
     assert seen.admitted_before > 0
     assert (seen.admitted_after, seen.refused_after) == (0, 12 * 5 * 2)
+    places = Places(served.port, served.ops_port, TOKEN)
+    statuses, balance = await exactly(places, requests=400)
+    assert statuses == {200: 100, 402: 300}
+    assert balance == {"trial": 0, "paid": 0, "held": 0, "total": 0}
+    raced = await Race(places, seconds=3, seed=7).run(workers=16)
+    assert raced.odd == []
+    for done in ("charge 200", "credit 200", "transfer 200", "revocation 200"):
+        assert raced.done[done] > 0, raced.done
+    assert await proven(places) == {}
+    assert await shortfalls(database) == 0
 
 
 async def test_a_killed_gateway_takes_its_levels_along_and_leaves_its_counts(
