@@ -16,6 +16,27 @@ from services.search.providers.transport import Call, Transport
 PATHS: Final = {Kind.WEB: "web", Kind.IMAGES: "images", Kind.NEWS: "news"}
 FRESHNESS: Final = {"h": "pd", "d": "pd", "w": "pw", "m": "pm", "y": "py"}
 LAST_OFFSET: Final = 9
+# Longer questions it answers with an error, as it does other countries and languages.
+QUERY_CHARACTERS, QUERY_WORDS = 400, 50
+COUNTRIES: Final = frozenset(
+    "ar at au be br ca ch cl cn de dk es fi fr gb hk id in it jp kr mx my nl no nz ph pl pt ru sa "
+    "se tr tw us za".split()
+)
+LANGUAGES: Final = frozenset(
+    "ar bg bn ca cs da de en en-gb es et eu fi fr gl gu he hi hr hu is it kn ko lt lv ml mr ms nb "
+    "nl pa pl pt-br pt-pt ro ru sk sl sr sv ta te th tr uk vi zh-hans zh-hant".split()
+)
+# Its own codes for languages that others call otherwise.
+CALLED: Final = {
+    "ja": "jp",
+    "zh": "zh-hans",
+    "zh-cn": "zh-hans",
+    "zh-tw": "zh-hant",
+    "zh-hk": "zh-hant",
+    "pt": "pt-br",
+    "no": "nb",
+    "iw": "he",
+}
 
 
 class Brave:
@@ -49,19 +70,32 @@ class Brave:
 
 
 def _query(question: Question) -> dict[str, str]:
-    query = {"q": question.text, "count": str(question.count)}
+    text = " ".join(question.text.split()[:QUERY_WORDS])[:QUERY_CHARACTERS]
+    query = {"q": text, "count": str(question.count)}
     if question.kind is not Kind.IMAGES:
         query["offset"] = str(question.page - 1)
-    if question.gl:
-        query["country"] = question.gl.upper()
-    if question.hl:
-        query["search_lang"] = question.hl.partition("-")[0]
+    country = "gb" if question.gl == "uk" else question.gl
+    if country in COUNTRIES:
+        query["country"] = country.upper()
+    language = _language(question.hl)
+    if language:
+        query["search_lang"] = language
     if question.nfpr:
         query["spellcheck"] = "0"
     age = AGE.search(question.tbs)
     if age is not None and question.kind is not Kind.IMAGES:
         query["freshness"] = FRESHNESS[age[1]]
     return query
+
+
+def _language(hl: str) -> str:
+    """The language in its own codes, with its region if it knows that; empty if not at all."""
+    whole = hl.replace("_", "-")
+    for code in (whole, whole.partition("-")[0]):
+        called = CALLED.get(code, code)
+        if called in LANGUAGES or called == CALLED["ja"]:
+            return called
+    return ""
 
 
 def _hit(row: dict[str, Any]) -> Hit:

@@ -135,6 +135,29 @@ async def test_brave_speaks_brave(standin: Standin, transport: Transport) -> Non
     assert picture.image == Image("https://a.com/p.png", 9, 0)
 
 
+@pytest.mark.parametrize(
+    ("gl", "hl", "country", "language"),
+    [
+        ("uk", "en-gb", "GB", "en-gb"),
+        ("jp", "ja", "JP", "jp"),
+        ("tw", "zh-tw", "TW", "zh-hant"),
+        ("br", "pt", "BR", "pt-br"),
+        ("de", "de-at", "DE", "de"),
+        ("va", "la", None, None),
+        ("", "", None, None),
+    ],
+)
+async def test_brave_is_asked_in_its_own_codes_and_only_for_what_it_knows(
+    standin: Standin, transport: Transport, gl: str, hl: str, country: str, language: str
+) -> None:
+    standin.answers["/res/v1/web/search"] = {"type": "search", "query": {}}
+    long = "lock " * 80
+    await Brave(transport, standin.base, "bk").find(Question(long, gl=gl, hl=hl), 2000)
+    seen = standin.seen[-1].query
+    assert (seen.get("country"), seen.get("search_lang")) == (country, language)
+    assert len(seen["q"].split()) == 50
+
+
 async def test_serper_speaks_serper(standin: Standin, transport: Transport) -> None:
     standin.answers["/search"] = {
         "searchParameters": {"q": "locks"},
