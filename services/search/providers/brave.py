@@ -18,14 +18,16 @@ FRESHNESS: Final = {"h": "pd", "d": "pd", "w": "pw", "m": "pm", "y": "py"}
 LAST_OFFSET: Final = 9
 # Longer questions it answers with an error, as it does other countries and languages.
 QUERY_CHARACTERS, QUERY_WORDS = 400, 50
-COUNTRIES: Final = frozenset(
-    "ar at au be br ca ch cl cn de dk es fi fr gb hk id in it jp kr mx my nl no nz ph pl pt ru sa "
-    "se tr tw us za".split()
-)
-LANGUAGES: Final = frozenset(
-    "ar bg bn ca cs da de en en-gb es et eu fi fr gl gu he hi hr hu is it kn ko lt lv ml mr ms nb "
-    "nl pa pl pt-br pt-pt ro ru sk sl sr sv ta te th tr uk vi zh-hans zh-hant".split()
-)
+_COUNTRIES: Final = """
+    ar at au be br ca ch cl cn de dk es fi fr gb hk id in it jp kr mx my nl no nz ph pl pt ru sa se
+    tr tw us za
+"""
+_LANGUAGES: Final = """
+    ar bg bn ca cs da de en en-gb es et eu fi fr gl gu he hi hr hu is it jp kn ko lt lv ml mr ms nb
+    nl pa pl pt-br pt-pt ro ru sk sl sr sv ta te th tr uk vi zh-hans zh-hant
+"""
+COUNTRIES: Final = frozenset(_COUNTRIES.split())
+LANGUAGES: Final = frozenset(_LANGUAGES.split())
 # Its own codes for languages that others call otherwise.
 CALLED: Final = {
     "ja": "jp",
@@ -93,7 +95,7 @@ def _language(hl: str) -> str:
     whole = hl.replace("_", "-")
     for code in (whole, whole.partition("-")[0]):
         called = CALLED.get(code, code)
-        if called in LANGUAGES or called == CALLED["ja"]:
+        if called in LANGUAGES:
             return called
     return ""
 
