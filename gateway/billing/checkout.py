@@ -70,7 +70,7 @@ class Checkout:
 
         Raises StripeUnavailable or PostgresUnavailable: the same request may be repeated.
         """
-        customer = await self._till.customer(asked.key_id)
+        customer = await self._till.customer(asked.key_id, livemode=self._port.livemode)
         wanted = Wanted(
             order_id := self._new_id(),
             asked.key_id,
@@ -93,6 +93,8 @@ class Checkout:
         try:
             session = await self._port.create_session(order)
         except StripeRefused as refused:
+            if order.request["customer"] and refused.code == "resource_missing":
+                await self._till.forget_customer(asked.key_id, order.request["customer"])
             await self._till.abandon(order, f"Stripe refused it: {refused.code}")
             return "REFUSED"
         await self._till.note_session(order.order_id, session.session_id, session.url)

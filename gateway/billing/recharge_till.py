@@ -81,7 +81,7 @@ class RechargeTill:
             row["in_flight"],
         )
 
-    async def allow(self, key_id: int, wish: Wish, new_secret: str) -> bool:
+    async def allow(self, key_id: int, wish: Wish, new_secret: str, *, livemode: bool) -> bool:
         """Switch on; False if there is no saved way to pay. Another address, another secret."""
         said = await self._postgres.value(
             self._queries["set_recharge"],
@@ -92,6 +92,7 @@ class RechargeTill:
             wish.monthly_cap_minor,
             wish.notify_url,
             new_secret,
+            livemode,
         )
         return bool(said == "DONE")
 

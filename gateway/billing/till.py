@@ -163,10 +163,14 @@ class Till:
         assert row is not None
         return balance_of(row) if row["refusal"] is None else None
 
-    async def customer(self, key_id: int) -> tuple[str, str | None] | None:
+    async def customer(self, key_id: int, *, livemode: bool) -> tuple[str, str | None] | None:
         """Stripe's customer behind the key, and with what he pays while he is away."""
-        row = await self._postgres.row(self._queries["customer_of_key"], key_id)
+        row = await self._postgres.row(self._queries["customer_of_key"], key_id, livemode)
         return None if row is None else (row["customer_id"], row["payment_method"])
+
+    async def forget_customer(self, key_id: int, customer_id: str) -> None:
+        """Stripe does not know him any more."""
+        await self._postgres.value(self._queries["forget_customer"], key_id, customer_id)
 
     async def debt(self, key_id: int) -> int:
         """Tokens that the key owes."""

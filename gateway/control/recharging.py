@@ -50,7 +50,8 @@ async def allow(parts: DeskParts, call: Call) -> Reply | Problem:
             "Recharges are not possible here, because tax is computed at each checkout",
         )
     secret = os.urandom(_SECRET_BYTES).hex()
-    if not await of(parts).recharge_till.allow(call.key_id, wish, secret):
+    livemode = of(parts).port.livemode
+    if not await of(parts).recharge_till.allow(call.key_id, wish, secret, livemode=livemode):
         return Problem(
             "RECHARGE_NEEDS_PAYMENT_METHOD",
             409,

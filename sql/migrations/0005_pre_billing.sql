@@ -102,9 +102,11 @@ create index stripe_inbox_open on stripe_inbox (next_at) where done_at is null;
 
 -- Whom a key pays as, and with what he agreed to be charged while he is away.
 create table key_customer (
-    key_id bigint primary key references api_key,
+    key_id bigint not null references api_key,
+    livemode boolean not null,
     customer_id text not null,
-    payment_method text
+    payment_method text,
+    primary key (key_id, livemode)
 );
 
 -- An owner's word that his key may be topped up by itself.
@@ -360,9 +362,9 @@ begin
                 select jsonb_array_elements_text(p_seen -> 'won_disputes'));
         perform refresh_key_status(o.key_id);
         if n.customer_id is not null and not o.topped_up then
-            insert into key_customer as c (key_id, customer_id, payment_method)
-            values (o.key_id, n.customer_id, n.payment_method)
-            on conflict (key_id) do update set customer_id = excluded.customer_id,
+            insert into key_customer as c (key_id, livemode, customer_id, payment_method)
+            values (o.key_id, o.livemode, n.customer_id, n.payment_method)
+            on conflict (key_id, livemode) do update set customer_id = excluded.customer_id,
                 payment_method = case when c.customer_id = excluded.customer_id
                     then coalesce(excluded.payment_method, c.payment_method)
                     else excluded.payment_method end;
@@ -442,14 +444,21 @@ begin atomic
     update billing_sweep set read_until = greatest(read_until, p_read_until);
 end;
 
+-- Stripe does not know this customer any more: the next checkout makes another one.
+create function forget_customer(p_key_id bigint, p_customer_id text) returns void
+language sql security definer set search_path = public, pg_temp
+begin atomic
+    delete from key_customer where key_id = p_key_id and customer_id = p_customer_id;
+end;
+
 -- An owner's settings; a new word of his forgets what was declined before.
 create function set_recharge(p_key_id bigint, p_pack text, p_currency text, p_threshold bigint,
-    p_cap_minor bigint, p_notify_url text, p_notify_secret text) returns text
+    p_cap_minor bigint, p_notify_url text, p_notify_secret text, p_livemode boolean) returns text
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     perform from key_balance where key_id = p_key_id for no key update;
-    if not exists (select from key_customer
-                   where key_id = p_key_id and payment_method is not null) then
+    if not exists (select from key_customer where key_id = p_key_id
+                   and livemode = p_livemode and payment_method is not null) then
         return 'NO_PAYMENT_METHOD';
     end if;
     insert into recharge as r (key_id, enabled, pack, currency, threshold_tokens,
@@ -496,7 +505,8 @@ begin
         or (r.pack, r.currency) <> (p_pack, p_currency) then
         return 'NOT_DUE';
     end if;
-    select * into c from key_customer where key_id = p_key_id and payment_method is not null;
+    select * into c from key_customer
+    where key_id = p_key_id and livemode = p_livemode and payment_method is not null;
     if not found then
         perform stop_recharge(p_key_id, 'no_payment_method');
         return 'STOPPED';
@@ -552,7 +562,8 @@ revoke execute on function refresh_key_status(bigint),
     end_recharge(topup_order), settle_order(uuid, bigint, jsonb),
     note_event(text, text, uuid, text, text), take_inbox(integer, integer),
     end_event(text, text, integer), claim_sweep(integer), end_sweep(timestamptz),
-    set_recharge(bigint, text, text, bigint, bigint, text, text), stop_recharge(bigint, text),
+    forget_customer(bigint, text),
+    set_recharge(bigint, text, text, bigint, bigint, text, text, boolean), stop_recharge(bigint, text),
     begin_recharge(uuid, bigint, text, bigint, text, bigint, boolean, integer),
     take_notices(integer, integer), end_notice(bigint, text, integer)
 from public;
@@ -562,7 +573,8 @@ grant execute on function
     note_session(uuid, text, text), abandon_order(uuid, bigint, text),
     settle_order(uuid, bigint, jsonb), note_event(text, text, uuid, text, text),
     take_inbox(integer, integer), end_event(text, text, integer), claim_sweep(integer),
-    end_sweep(timestamptz), set_recharge(bigint, text, text, bigint, bigint, text, text),
+    end_sweep(timestamptz), forget_customer(bigint, text),
+    set_recharge(bigint, text, text, bigint, bigint, text, text, boolean),
     stop_recharge(bigint, text),
     begin_recharge(uuid, bigint, text, bigint, text, bigint, boolean, integer),
     take_notices(integer, integer), end_notice(bigint, text, integer)

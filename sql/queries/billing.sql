@@ -41,7 +41,10 @@ where state in ('created', 'awaiting', 'pending', 'returning')
 order by looked_at limit $2;
 
 -- customer_of_key: whom the key pays as
-select customer_id, payment_method from key_customer where key_id = $1;
+select customer_id, payment_method from key_customer where key_id = $1 and livemode = $2;
+
+-- forget_customer: Stripe does not know this customer any more
+select forget_customer($1, $2);
 
 -- debt_of_key: tokens that the key owes, which its next top-up pays first
 select coalesce((select tokens from key_debt where key_id = $1), 0)::bigint;
@@ -68,7 +71,7 @@ select enabled, stopped, pack, currency, threshold_tokens, monthly_cap_minor, no
 from recharge where key_id = $1;
 
 -- set_recharge: the owner allows it
-select set_recharge($1, $2, $3, $4, $5, $6, $7);
+select set_recharge($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- stop_recharge: it is not allowed any more
 select stop_recharge($1, $2);
