@@ -3,11 +3,23 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.admission.ask import Code, Extension, Grant
+from gateway.admission.ask import Ask, Code, Extension, Grant
 from gateway.admission.gate import Gate
+from gateway.admission.model import Model
 from gateway.admission.scripts import copy_key, deadlines_key, holds_key, tag_of
-from tests.admission.asking import Asker, Direct, MakeGate, hold_of, limits, row, settlement
+from tests.admission.asking import (
+    START_US,
+    Asker,
+    Direct,
+    MakeGate,
+    hold_of,
+    limits,
+    row,
+    settlement,
+)
 
 
 async def dump(direct: Direct, subject: str) -> list[object]:
@@ -134,3 +146,35 @@ async def test_a_question_that_takes_nothing_is_decided_alike_and_writes_nothing
         assert judged.retry_after_ms == real.retry_after_ms
     assert (await direct.judge(asker.ask(0, 1))).code is Code.CONCURRENCY
     assert (await direct.judge(asker.ask(0, 99))).code is Code.BALANCE_TOO_LOW
+
+
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["admit", "extend", "end"]), st.integers(0, 9), st.integers(0, 90)),
+    max_size=60,
+)
+
+
+@given(moves=MOVES, balance=st.integers(0, 400))
+def test_what_is_held_never_exceeds_what_there_is(
+    moves: list[tuple[str, int, int]], balance: int
+) -> None:
+    """Streams that grow and end in any order: all that they cost is covered by the balance."""
+    model, asker, version = Model(250_000), Asker("k:1"), 1
+    model.put_balance(row(1, trial=balance))
+    running: list[Ask] = []
+    for kind, which, tokens in moves:
+        if kind == "admit":
+            ask = asker.ask(0, tokens)
+            if model.admit(ask, START_US).code is Code.ADMITTED:
+                running.append(ask)
+        elif running:
+            ask = running[which % len(running)]
+            held = model.subject("k:1").holds[ask.request_id].hold.hold_tokens
+            if kind == "extend":
+                found = model.extend("k:1", ask.request_id, held + tokens)
+                assert found.hold_tokens == held + (tokens if found.grant is Grant.GRANTED else 0)
+            else:
+                running.remove(ask)
+                balance, version = balance - min(tokens, held), version + 1
+                model.settle([settlement(ask)], [row(1, version, trial=balance)])
+        assert model.subject("k:1").held_tokens() <= balance
