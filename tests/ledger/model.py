@@ -59,6 +59,16 @@ class Model:
         else:
             key.trial += tokens
 
+    def transfer(self, sender: int, receiver: int, tokens: int, ref: str) -> None:
+        one, other = self.keys[sender], self.keys[receiver]
+        if ref in self.refs or sender == receiver or {one.tier, other.tier} != {"premium"}:
+            return
+        if {one.status, other.status} != {"active"} or tokens > one.paid:
+            return
+        self.refs.add(ref)
+        one.paid -= tokens
+        other.paid += tokens
+
     def revoke(self, key_id: int) -> None:
         key = self.keys[key_id]
         self.forfeit += key.trial + key.paid

@@ -40,9 +40,14 @@ refunds = st.tuples(
 credits_ = st.tuples(
     st.just("credit"), st.tuples(st.integers(0, 2), st.sampled_from(["trial", "paid"]))
 )
+transfers = st.tuples(
+    st.just("transfer"), st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(1, 120))
+)
 revocations = st.tuples(st.just("revoke"), st.integers(0, 2))
 steps = st.lists(
-    st.one_of(batches, batches, batches, refunds, credits_, revocations), min_size=1, max_size=12
+    st.one_of(batches, batches, batches, refunds, credits_, credits_, transfers, revocations),
+    min_size=1,
+    max_size=12,
 )
 
 
@@ -75,6 +80,12 @@ class Stage:
         if what == "credit":
             place, bucket = how
             return self.book.credit(self.keys[place], 100, bucket, f"{self.keys[place]}-{bucket}")
+        if what == "transfer":
+            sender, receiver, tokens = how
+            name = f"{self.keys[sender]} {self.keys[receiver]}"
+            return self.book.transfer(
+                self.keys[sender], self.keys[receiver], tokens, tokens, ref=name, name=name
+            )
         return self.book.revoke(self.keys[how])
 
     def imagine(self, what: str, how: Any) -> None:
@@ -88,6 +99,10 @@ class Stage:
         elif what == "credit":
             place, bucket = how
             self.model.credit(self.keys[place], 100, bucket, f"{self.keys[place]}-{bucket}")
+        elif what == "transfer":
+            sender, receiver, tokens = how
+            one, other = self.keys[sender], self.keys[receiver]
+            self.model.transfer(one, other, tokens, f"{one} {other}")
         else:
             self.model.revoke(self.keys[how])
 
