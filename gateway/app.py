@@ -148,7 +148,7 @@ def _of_node(
 
 
 def _billing(base: Ground) -> AbstractAsyncContextManager[Billing | None]:
-    return billing(base.settings, base.postgres, base.gate, new_request_id)
+    return billing(base.settings, base.postgres, base.gate, base.telemetry, new_request_id)
 
 
 def _repeating(run_once: Work, name: str, idle_ms: int) -> asyncio.Task[None]:

@@ -23,6 +23,7 @@ from gateway.billing.till import Till
 from gateway.postgres import Postgres
 from gateway.settings import Settings
 from gateway.sql import load_queries
+from gateway.telemetry import Telemetry
 
 # The gateway that took a webhook works at it at once: this is the net below it.
 _INBOX_MS: Final = 1_000
@@ -48,6 +49,7 @@ class Billing:
     recharges: Recharges
     notifier: Notifier
     takes_webhooks: bool
+    telemetry: Telemetry
 
     def works(self) -> tuple[tuple[Callable[[], Awaitable[int]], str, int], ...]:
         """What one worker per machine does again and again: name, and pause in ms."""
@@ -56,12 +58,26 @@ class Billing:
             (self.sweep.run_once, "billing sweep", _SWEEP_MS),
             (self.recharges.run_once, "recharges", _RECHARGE_MS),
             (self.notifier.run_once, "notices", _NOTICE_MS),
+            (self._measure, "billing figures", _SWEEP_MS),
         )
+
+    async def _measure(self) -> int:
+        figures, telemetry = await self.till.figures(), self.telemetry
+        telemetry.inbox_open.set(figures["inbox_open"])
+        telemetry.inbox_age.set(figures["inbox_age_s"])
+        telemetry.orders_held.set(figures["orders_held"])
+        telemetry.orders_returning.set(figures["orders_returning"])
+        telemetry.debt_tokens.set(figures["debt_tokens"])
+        return 0
 
 
 @asynccontextmanager
 async def billing(
-    settings: Settings, postgres: Postgres, gate: Gate, new_id: Callable[[], str]
+    settings: Settings,
+    postgres: Postgres,
+    gate: Gate,
+    telemetry: Telemetry,
+    new_id: Callable[[], str],
 ) -> AsyncIterator[Billing | None]:
     """Everything while the context is open; None if no key at Stripe is set."""
     packs = load_packs(settings.packs)
@@ -94,6 +110,7 @@ async def billing(
             Recharges(till, recharge_till, port, looker, packs, terms, new_id),
             Notifier(recharge_till, settings.notify_allow),
             bool(settings.stripe_webhook_secrets),
+            telemetry,
         )
     finally:
         await port.close()

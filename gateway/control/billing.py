@@ -107,13 +107,16 @@ async def webhook(parts: DeskParts, call: Call) -> Reply | Problem:
     try:
         said = await found.inbox.receive(call.raw, call.exchange.headers.get("Stripe-Signature"))
     except SignatureWrong:
+        parts.telemetry.webhooks.labels("forged").inc()
         return Problem(
             "WEBHOOK_SIGNATURE",
             400,
             "The signature does not match the body, or is older than five minutes",
         )
     except EventUnreadable as unreadable:
+        parts.telemetry.webhooks.labels("unreadable").inc()
         return refusals.body_unreadable(str(unreadable))
+    parts.telemetry.webhooks.labels(said).inc()
     return Reply(200, {"received": True, "event": said})
 
 

@@ -51,6 +51,7 @@ class Telemetry:
         self._declare_shipping()
         self._declare_stores()
         self._declare_proofs()
+        self._declare_billing()
 
     def _declare_requests(self) -> None:
         self.requests = self._tally(
@@ -124,6 +125,24 @@ class Telemetry:
         self.postgres_queries = self._tally(
             "sluice_postgres_queries", "Statements sent to PostgreSQL"
         ).labels()
+
+    def _declare_billing(self) -> None:
+        self.webhooks = self._tally(
+            "sluice_webhooks", "Webhooks of Stripe by what was done with them", "verdict"
+        )
+        self.inbox_open = self._level(
+            "sluice_billing_inbox_open", "Events of Stripe that are not worked at yet"
+        )
+        self.inbox_age = self._level(
+            "sluice_billing_inbox_age_seconds", "How long the oldest of them has waited"
+        )
+        self.orders_held = self._level(
+            "sluice_orders_held", "Orders whose money is not what was asked, for a person"
+        )
+        self.orders_returning = self._level(
+            "sluice_orders_returning", "Orders whose money is on its way back to the buyer"
+        )
+        self.debt_tokens = self._level("sluice_owner_debt_tokens", "Tokens that keys owe")
 
     def _declare_proofs(self) -> None:
         self.reconcile_differences = self._latest(

@@ -58,7 +58,9 @@ async def owner() -> AsyncIterator[Owner]:
 @asynccontextmanager
 async def _worker(shop: Shop) -> AsyncIterator[Billing]:
     base = shop.door.node.ground
-    async with billing(base.settings, base.postgres, base.gate, new_request_id) as found:
+    async with billing(
+        base.settings, base.postgres, base.gate, base.telemetry, new_request_id
+    ) as found:
         assert found is not None
         yield found
 

@@ -12,7 +12,7 @@ from tests.stripe_standin import DROP, STATUS, Fault
 
 def _worker(shop: Shop) -> AbstractAsyncContextManager[Billing | None]:
     base = shop.door.node.ground
-    return billing(base.settings, base.postgres, base.gate, new_request_id)
+    return billing(base.settings, base.postgres, base.gate, base.telemetry, new_request_id)
 
 
 async def _as_owner(shop: Shop, sql: str) -> None:
