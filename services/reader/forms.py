@@ -15,6 +15,12 @@ from services.reader.options import Options
 from services.reader.refusals import Refusal, body
 
 BETWEEN_CHUNKS: Final = "\n\n\u001d"
+LABELS: Final = {
+    "usage1": "Usage 1",
+    "usage2": "Usage 2",
+    "homepage": "Homepage",
+    "note": "Note",
+}
 NO_IMAGES: Final = "This page does not seem to contain any images."
 NO_LINKS: Final = "This page does not seem to contain any buttons/links."
 
@@ -164,11 +170,9 @@ def index(domain: str) -> dict[str, str]:
     }
 
 
-def index_text(fields: dict[str, str]) -> str:
+def index_text(fields: Mapping[str, str]) -> str:
     """The usage page as lines of text."""
-    labels = ("Usage 1", "Usage 2", "Homepage")
-    rows = zip(labels, fields.values(), strict=True)
-    return "".join(f"[{label}] {value}\n" for label, value in rows)
+    return "".join(f"[{LABELS[name]}] {value}\n" for name, value in fields.items())
 
 
 def _taken(accept: str) -> set[str]:

@@ -128,7 +128,7 @@ class Service:
         body = (
             orjson.dumps({"code": 200, "status": 20000, "data": fields})
             if json
-            else "".join(f"[{name}] {value}\n" for name, value in fields.items()).encode()
+            else reader_forms.index_text(fields).encode()
         )
         return web.Response(
             body=body,
