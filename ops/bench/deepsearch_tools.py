@@ -1,7 +1,6 @@
 """What the research is measured with: the real index and the real models, in this process.
 
-Every call is counted as the services count: a search 10,000 tokens for ten results, a page its
-tokens, rerank and embed what the model reads. Times are kept by step.
+Every call is counted as the services count: a search the text of its hits, a page its tokens, rerank and embed what the model reads. Times are kept by step.
 """
 
 import math
@@ -25,8 +24,6 @@ from services.search.index.passages import best_passage
 from services.settings import load
 from services.tokenizer import DEFAULT, Tokenizer
 from tests.services.deepsearch.research.world import Passage
-
-SEARCH_TOKENS_PER_TEN = 10_000
 
 
 class Searcher(Protocol):
@@ -114,12 +111,13 @@ class Bench:
         started = self._begin("search")
         self.queries.append(query)
         found = await self.searcher.find(query, results)
-        cost = -(-len(found) // 10) * SEARCH_TOKENS_PER_TEN
-        self._end("search", cost, started)
-        return [
+        hits = [
             Hit(self.passages[place].url, self.passages[place].title, snippet, None)
             for place, snippet in found
         ]
+        tokens = sum(self.tokenizer.count(f"{hit.title}\n{hit.snippet}") for hit in hits)
+        self._end("search", tokens, started)
+        return hits
 
     async def read(self, url: str) -> Page | None:
         started = self._begin("read")

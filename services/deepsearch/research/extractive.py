@@ -24,7 +24,7 @@ class Extractive:
         """The question in several wordings: whole, its names with what is asked of them, names."""
         del known, tools
         question = asked(task.question)
-        return Plan(queries=tuple(question.queries[:QUERIES_FIRST]), questions=question.parts)
+        return Plan(queries=tuple(question.queries[:QUERIES_FIRST]), urls=question.urls)
 
     async def reflect(self, task: Task, known: Known, tools: Tools) -> Reflection:
         """The names in what was read that the question leads to."""

@@ -200,9 +200,8 @@ class Field:
         await self._rank(queries)
         eaten = 0
         for helping in (1, 2):
-            pages = [len(page.text) // 4 for page in self._pages.values()]
-            most = selection.appetite(self.tools.remaining_tokens(), pages)
-            if helping == 1 and not pages:
+            most = selection.appetite(self.tools.remaining_tokens(), self._page_tokens())
+            if helping == 1 and not self._pages:
                 most = min(most, len(queries) + selection.PAGES_LEAST)
             unread = [
                 candidate
@@ -215,17 +214,24 @@ class Field:
             await self._visit([candidate.hit.url for candidate in best])
             eaten += len(best)
 
+    def _page_tokens(self) -> int:
+        return selection.usual([len(page.text) // 4 for page in self._pages.values()])
+
     async def _rank(self, queries: Sequence[str]) -> None:
         """How relevant the new hits are to what they were searched for."""
-        for query in queries:
-            rows = [
-                c for c in self._candidates.values() if c.query == query and c.relevance is None
-            ]
-            texts = [_shown(candidate.hit) for candidate in rows[:RANKED_MOST]]
-            if texts:
-                scores = await self._try(self.tools.rerank(query, texts))
-                for candidate, score in zip(rows, scores or (), strict=False):
-                    candidate.relevance = score
+        if self._page_tokens() <= selection.SHORT_PAGE_TOKENS:
+            return
+        rows = [[c for c in self._candidates.values() if c.query == query] for query in queries]
+        await together(
+            self._try(self._rank_one(query, row[:RANKED_MOST]))
+            for query, row in zip(queries, rows, strict=True)
+            if row
+        )
+
+    async def _rank_one(self, query: str, row: Sequence[Candidate]) -> None:
+        scores = await self.tools.rerank(query, [_shown(candidate.hit) for candidate in row])
+        for candidate, score in zip(row, scores, strict=False):
+            candidate.relevance = score
 
     async def _extract(self) -> None:
         """The passages of pages that are new, ranked beside the question."""

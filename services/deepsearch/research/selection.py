@@ -15,7 +15,9 @@ from services.deepsearch.tools import Hit
 # What one round of reading may cost, as a share of what is left, and how many pages that is at
 # least and at most: short pages are cheap, so more of them are read.
 ROUND_SHARE: Final = 0.05
-PAGES_LEAST, PAGES_MOST = 3, 14
+PAGES_LEAST, PAGES_MOST = 3, 12
+# Pages of so many tokens are sooner read than ranked.
+SHORT_PAGE_TOKENS: Final = 400
 # Taken for a page's tokens before one was read.
 USUAL_PAGE_TOKENS: Final = 1_500
 # What a name in the query that is the page's title counts, what a place in the list, and what a
@@ -79,11 +81,15 @@ def is_wanted(url: str, options: Options) -> bool:
     return not options.only_hostnames or below(host, options.only_hostnames)
 
 
-def appetite(left_tokens: int, page_tokens: Sequence[int]) -> int:
-    """How many pages this round may read."""
+def usual(page_tokens: Sequence[int]) -> int:
+    """How many tokens a page has here, by those that were read."""
     known = sorted(page_tokens)
-    usual = known[len(known) // 2] if known else USUAL_PAGE_TOKENS
-    most = int(left_tokens * ROUND_SHARE / max(1, usual))
+    return known[len(known) // 2] if known else USUAL_PAGE_TOKENS
+
+
+def appetite(left_tokens: int, page_tokens: int) -> int:
+    """How many pages of that size this round may read."""
+    most = int(left_tokens * ROUND_SHARE / max(1, page_tokens))
     return max(1 if most < 1 else PAGES_LEAST, min(PAGES_MOST, most))
 
 

@@ -5,6 +5,7 @@ It refuses nothing. Whatever is long is to be handed over in slices or in a thre
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from services.rerank.words import is_light, terms
@@ -41,6 +42,11 @@ QUOTED: Final = re.compile(r"[\"“„«《「『]([^\"“”„«»《》「」
 KATAKANA: Final = re.compile(r"[\u30a0-\u30ff]{3,}")
 JOINED: Final = re.compile(r"\s+(?:and|und|et|y|e|&)\s+")
 SPLIT_WITHIN: Final = re.compile(r"\s+(?:in|on|at|to|with|from|by|for)\s+")
+POSSESSIVE: Final = re.compile(r"['’]s?$")
+BEGINS: Final = re.compile(r"^\s*$|[.!?…:;\n]\W*$")
+# A word in small letters right behind.
+FOLLOWS: Final = re.compile(r" ([a-zß-öø-ÿ-]+)")
+SMALL: Final = frozenset(_WITHIN.split("|")) - {"the", "a"}
 YEAR: Final = re.compile(r"(?<!\d)(?:1\d{3}|20\d{2})(?!\d)")
 PARENTHESIS: Final = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
 # Words that begin sentences with a capital and are no names. English, and its neighbours.
@@ -94,25 +100,45 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name in a text. `first`: it begins a sentence; `adjective`: it only describes a word."""
+
+    name: str
+    key: str
+    first: bool
+    adjective: bool
+
+
 def names(text: str) -> list[str]:
     """Proper names and quoted titles in order, each once; a year is none."""
-    found: dict[str, str] = {}
+    return [mention.name for mention in mentions(text)]
+
+
+def mentions(text: str) -> list[Mention]:
+    """As `names`, with how each is used where it stands first."""
+    found: dict[str, Mention] = {}
     for quoted in QUOTED.finditer(text):
         _keep(found, quoted[1])
     for match in NAME.finditer(text):
-        for part in _parts(_bare(match[0])):
-            _keep(found, part)
+        first = BEGINS.search(text, max(0, match.start() - 4), match.start()) is not None
+        follows = FOLLOWS.match(text, match.end())
+        adjective = follows is not None and not is_light(fold(follows[1])) and " " not in match[0]
+        for part in _parts(match[0], first=first):
+            _keep(found, part, first=first, adjective=adjective)
     if DENSE.search(text):
         for match in KATAKANA.finditer(text):
             _keep(found, match[0])
     return list(found.values())
 
 
-def _keep(found: dict[str, str], name: str) -> None:
-    name = name.strip(" .,;:'’\"-")
+def _keep(
+    found: dict[str, Mention], name: str, *, first: bool = False, adjective: bool = False
+) -> None:
+    name = POSSESSIVE.sub("", name.strip(" .,;:'’\"-"))
     key = key_of(name)
     if len(key) > 1 and not YEAR.fullmatch(key) and not key.isdigit():
-        found.setdefault(key, name)
+        found.setdefault(key, Mention(name, key, first, adjective))
 
 
 def _bare(name: str) -> str:
@@ -120,24 +146,34 @@ def _bare(name: str) -> str:
     words = name.split()
     while words and fold(words[0]).strip("'’.") in OPENERS and fold(words[0]) not in ("the", "a"):
         words.pop(0)
+    while words and (words[0].isdigit() or words[0] in SMALL):
+        words.pop(0)
     if len(words) == 1 and fold(words[0]).strip(".") in OPENERS:
         return ""
     return " ".join(words)
 
 
-def _parts(name: str) -> Iterator[str]:
+def _parts(whole: str, *, first: bool) -> Iterator[str]:
     """The name as it stands, and what it may be made of: `A and B`, `A in B`."""
+    name = _bare(whole)
     if not name:
         return
-    for pattern in (JOINED, SPLIT_WITHIN):
-        pieces = [_bare(piece) for piece in pattern.split(name)]
-        if len(pieces) > 1:
-            yield from (piece for piece in pieces if len(piece.split()) > 1)
+    pieces = [_bare(piece) for piece in SPLIT_WITHIN.split(name)]
+    if len(pieces) > 1:
+        yield from (piece for piece in pieces if len(piece.split()) > 1)
+        if first and " " not in pieces[0]:
+            # `Helmed by A B` is no name.
+            yield from (piece for piece in pieces[1:] if piece and " " not in piece)
+            return
     pieces = JOINED.split(name)
     if len(pieces) == 3:
         # `A and B and C` is two names, one of which has an `and` in it.
         yield from (f"{pieces[0]} and {pieces[1]}", f"{pieces[1]} and {pieces[2]}")
-    yield name
+    several = [piece for piece in map(_bare, pieces) if " " in piece]
+    if len(pieces) > 1:
+        yield from several
+    if len(pieces) == 1 or len(several) < len(pieces):
+        yield name
 
 
 def key_of(name: str) -> str:
