@@ -112,9 +112,17 @@ class Measurer:
             if isinstance(read, Problem):
                 return read
             body, prefix = read
-        length = exchange.content_length
         # Without a key nothing is charged, so that no cap can be too low.
-        return await self.weigh(route, headers, body, prefix, length, cap if keyed else None)
+        return await self.weigh(
+            route,
+            headers,
+            body,
+            prefix,
+            exchange.content_length,
+            cap if keyed else None,
+            # Services look into the body of a POST only.
+            is_read=exchange.method != "GET",
+        )
 
     async def weigh(
         self,
@@ -124,11 +132,13 @@ class Measurer:
         prefix: bytes = b"",
         length: int | None = None,
         cap: int | None = None,
+        *,
+        is_read: bool = True,
     ) -> Measured | Problem:
         """A request whose body is known as far as it must be; `length` is what was announced."""
-        candidates = route.candidates
-        wanted, scanned = _wanted(candidates), NOTHING_SCANNED
-        if wanted and body:
+        candidates, scanned = route.candidates, NOTHING_SCANNED
+        wanted = _wanted(candidates)
+        if wanted and body and is_read:
             found = await _scanned(body, wanted, headers.get("Content-Type", ""), candidates[0])
             if isinstance(found, Problem):
                 return found
@@ -138,12 +148,9 @@ class Measurer:
             return refusals.classify_undecided()
         if body and len(body) > product.max_request_bytes:
             return refusals.body_too_large(product.max_request_bytes)
-        is_open, size = False, length if body is None else len(body)
-        if size is None:
-            is_open = product.holding is Holding.BODY
-            size = product.max_request_bytes if is_open else len(prefix)
-        path = route.upstream_path
-        bound = bound_of(product, size, scanned.fields, headers, path, self._learned)
+        size, is_open = _size(product, body, prefix, length)
+        fields, path = scanned.fields, route.upstream_path
+        bound = bound_of(product, size, fields, headers, path, self._learned)
         if isinstance(bound, Problem):
             return bound
         held = bound.hold_tokens
@@ -197,6 +204,18 @@ class Measurer:
             exchange.keep_alive = False
             return refusals.body_too_large(most)
         return (body, b"") if is_whole else (None, body)
+
+
+def _size(
+    product: Product, body: bytes | None, prefix: bytes, length: int | None
+) -> tuple[int, bool]:
+    """The bytes that are held for, and whether only the body's end will tell them."""
+    if body is not None:
+        return len(body), False
+    if length is not None:
+        return length, False
+    is_open = product.holding is Holding.BODY
+    return (product.max_request_bytes if is_open else len(prefix)), is_open
 
 
 def _wanted(candidates: tuple[Product, ...]) -> frozenset[str]:
