@@ -69,6 +69,8 @@ create table topup_order (
 create index topup_order_of_key on topup_order (key_id, created_at);
 create index topup_order_open on topup_order (looked_at)
     where state in ('created', 'awaiting', 'pending', 'returning');
+create index topup_order_for_a_person on topup_order (state, created_at)
+    where state in ('held', 'returning');
 
 create trigger topup_order_stays before delete on topup_order
     for each row execute function refuse('an order stays');

@@ -76,17 +76,16 @@ async def run(
 ) -> Ended:
     """One run on a fresh key that owes something from before."""
     order, repetitions = plan
-    row = await book.mint(_key_id(), os.urandom(32), "abcd", None, 100, 0)
-    assert isinstance(row, BalanceRow)
-    await _owing(till, row.key_id)
-    order_id = await _order(till, row.key_id)
+    key_id = await fresh_key(book)
+    await _owing(till, key_id)
+    order_id = await fresh_order(till, key_id)
     for place in order:
         for _ in range(repetitions):
             await apply(till, order_id, story[place])
-    found, ended = await book.load_balance(row.key_id), await till.order(order_id)
+    found, ended = await book.load_balance(key_id), await till.order(order_id)
     assert found is not None
     assert ended is not None
-    debt = await till.debt(row.key_id)
+    debt = await till.debt(key_id)
     return Ended(found.trial, found.paid, found.status, found.tier, debt, ended.state)
 
 
@@ -118,7 +117,7 @@ async def apply(till: Till, order_id: str, told: Facts) -> None:
 
 async def _owing(till: Till, key_id: int) -> None:
     """An order from before whose tokens were spent elsewhere: the key owes a part of them."""
-    order_id = await _order(till, key_id, Pack("o", "o", OWED, {"usd": 100}))
+    order_id = await fresh_order(till, key_id, Pack("o", "o", OWED, {"usd": 100}))
     await apply(till, order_id, Facts(Payment.PAID, 100))
     await spend(till, key_id)
     await apply(till, order_id, Facts(Payment.PAID, 100, refunds={"re_0": (100, Refund.SETTLED)}))
@@ -137,7 +136,15 @@ async def spend(till: Till, key_id: int) -> None:
     await postgres.rows("select * from post_outcomes($1::text::jsonb)", f"[{text}]")
 
 
-async def _order(till: Till, key_id: int, pack: Pack = PACK) -> str:
+async def fresh_key(book: Book) -> int:
+    """A key with a little to try."""
+    row = await book.mint(_key_id(), os.urandom(32), "abcd", None, 100, 0)
+    assert isinstance(row, BalanceRow)
+    return row.key_id
+
+
+async def fresh_order(till: Till, key_id: int, pack: Pack = PACK) -> str:
+    """An order that awaits its payment."""
     order_id = new_request_id()
     wanted = Wanted(order_id, key_id, order_id, b"", pack, "usd", False, {"save": False})
     assert await till.begin(wanted, 7_200, 20) == "NEW"
