@@ -159,6 +159,23 @@ def test_reconcile_prints_every_check_and_finds_nothing(house: House) -> None:
     assert all(line.startswith("ok ") for line in text.splitlines())
 
 
+def test_usage_writes_files_that_verify_export_takes(house: House, tmp_path: Path) -> None:
+    key_id = house.answer("keys", "mint", "--json")["key_id"]
+    words = {"export": (key_id,), "days": (key_id,), "published": ()}
+    files = {name: str(tmp_path / name) for name in words}
+    for name, more in words.items():
+        assert house.sluice("usage", name, *more, "--out", files[name]) == (0, "")
+    code, text = house.sluice("usage", "export", key_id)
+    assert (code, text.split(",")[0]) == (0, "seq")
+    paths = (files["export"], "--days", files["days"], "--published", files["published"])
+    code, text = house.sluice("verify-export", *paths)
+    assert (code, text.startswith(f"ok     {key_id}: 0 days proved")) == (0, True), text
+    code, text = house.sluice("usage", "export", "key_00000000001")
+    assert (code, text.startswith("sluice: 404")) == (1, True), text
+    code, text = house.sluice("verify-export", str(tmp_path / "gone"), *paths[1:])
+    assert (code, "cannot be read" in text) == (2, True), text
+
+
 def test_no_running_gateway_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "admin-token").write_text("x" * 20)
     env = {"SLUICE_DATA_DIR": str(tmp_path), "SLUICE_OPS_PORT": "20999"}
