@@ -105,6 +105,54 @@ def return_address(text: str) -> str:
     return text
 
 
+def page_origin(text: str) -> str:
+    """Scheme, host and port of pages."""
+    parts = _parts(text, "http", "https")
+    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("must be an origin such as https://dash.example.com")
+    if parts.username is not None or not text.isprintable() or " " in text:
+        raise ValueError("must be an origin such as https://dash.example.com")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def issuer_url(text: str) -> str:
+    """An identity provider, over TLS unless it is on this machine."""
+    parts = _parts(service_url(text), "http", "https")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must begin with https: its word is believed because of TLS")
+    return text
+
+
+def smtp_url(text: str) -> str:
+    """A mail server; has a password, so it is not told back."""
+    parts = _parts(text, "smtp", "smtps")
+    if not parts.hostname:
+        raise ValueError("must name a host")
+    if parts.query not in ("", "tls=no") or parts.path not in ("", "/"):
+        raise ValueError("must end after its host and port, or with ?tls=no")
+    return text
+
+
+def mail_sender(text: str) -> str:
+    """A mail address."""
+    name, at, host = text.rpartition("@")
+    if not (name and at and host) or not text.isascii() or not text.isprintable():
+        raise ValueError("must be a mail address")
+    if " " in text or "<" in text:
+        raise ValueError("must be a mail address and nothing else")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def folder(text: str) -> Path:
     """A folder that is there or can be made; `~` is the home of who starts us."""
     try:

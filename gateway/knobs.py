@@ -27,6 +27,7 @@ from gateway.knob_readers import (
 from gateway.knobs_of_billing import BILLING
 from gateway.knobs_of_oversight import OVERSIGHT
 from gateway.knobs_of_services import HANDED_ON
+from gateway.knobs_of_web import WEB
 
 PREFIX: Final = "SLUICE_"
 CONFIG: Final = "CONFIG"
@@ -77,6 +78,7 @@ def knobs() -> tuple[Knob, ...]:
         *_handed_on(),
         *_billing(),
         *_oversight(),
+        *_web(),
         _config(),
     )
 
@@ -257,6 +259,10 @@ def _billing() -> tuple[Knob, ...]:
 
 def _oversight() -> tuple[Knob, ...]:
     return tuple(Knob(*words) for words in OVERSIGHT)
+
+
+def _web() -> tuple[Knob, ...]:
+    return tuple(Knob(*words) for words in WEB)
 
 
 def _config() -> Knob:

@@ -72,6 +72,12 @@ class Settings:
     canary_products: tuple[str, ...]
     canary_door: str | None
     canary_page: str | None
+    web_url: str | None
+    smtp_url: str | None = field(repr=False)
+    mail_from: str | None
+    oidc_issuer: str | None
+    oidc_client_id: str | None
+    oidc_client_secret: str | None = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
 
 
@@ -91,6 +97,9 @@ def load_settings(environ: Table) -> Settings:
     _complain_of_unknown(table, mistakes)
     if found["port"] and found["port"] == found["ops_port"]:
         mistakes.append("SLUICE_OPS_PORT must differ from SLUICE_PORT: it is never public")
+    for wants, needs in (("smtp_url", "mail_from"), ("oidc_issuer", "oidc_client_id")):
+        if found[wants] is not None and found[needs] is None:
+            mistakes.append(f"SLUICE_{wants.upper()} needs SLUICE_{needs.upper()} beside it")
     if mistakes:
         raise ConfigurationFault(mistakes)
     if found["workers"] is None:
