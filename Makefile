@@ -5,11 +5,13 @@
 # make bench   the numbers, written to ops/bench/
 # make bench-quality  how good and how fast the models are, beside bare loops and BM25
 # make bench-money  every order of payment events and every place to be killed at: one end
+# make bench-kills  kill -9 of everything at random under load, and the reckoning
+# make bench-books  how long closing a day, the proof and an export take
 # make docs    write the documents that are made from code
 # make lock    write requirements.lock again from pyproject.toml (needs network)
 # make clean   remove what set-up and tools made; never the data in .sluice
 
-.PHONY: up test check docs bench bench-money bench-quality lock clean setup
+.PHONY: up test check docs bench bench-money bench-kills bench-books bench-quality lock clean setup
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -41,6 +43,12 @@ bench: setup
 
 bench-money: setup
 	@.venv/bin/python -m ops.bench.money_orders
+
+bench-kills: setup
+	@.venv/bin/python -m ops.bench.kills
+
+bench-books: setup
+	@.venv/bin/python -m ops.bench.books
 
 bench-quality: setup
 	@.venv/bin/python -m ops.bench.quality

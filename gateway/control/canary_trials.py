@@ -70,7 +70,7 @@ def trials() -> tuple[Trial, ...]:
     lessons = [{"text": _ONE, "label": "water"}, {"text": _OTHER, "label": "moon"}]
     return (
         Trial("segment", "POST", "/v1/segment", {"content": _ONE}, free=True),
-        Trial("reader", "GET", "/r/{page}"),
+        Trial("reader", "GET", "/r/{page}", headers={"x-no-cache": "true"}),
         Trial("embeddings", "POST", "/v1/embeddings", text),
         Trial(
             "rerank",

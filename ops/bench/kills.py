@@ -249,7 +249,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=None, help="default: a fresh one, printed")
-    parser.add_argument("--journal", type=Path, default=Path("kills.jsonl"))
+    journal = Path(tempfile.gettempdir(), "sluice-kills.jsonl")
+    parser.add_argument("--journal", type=Path, default=journal)
     return parser.parse_args()
 
 
