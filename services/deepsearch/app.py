@@ -27,7 +27,7 @@ from services.deepsearch.refusals import AskError, Refusal, bad
 from services.deepsearch.session import Means, Session
 from services.deepsearch.toolbox import Neighbours
 from services.deepsearch.tools import Progress
-from services.deepsearch.trace import ROLE, Trace, Traces
+from services.deepsearch.trace import DEADLINE_MS, ROLE, Trace, Traces
 from services.postgres import Postgres, UnavailableError, load_queries
 from services.serving import SIGNED
 from services.settings import Settings
@@ -176,7 +176,7 @@ def _postgres(settings: Settings) -> Postgres | None:
     if dsn is None:
         return None
     return Postgres(
-        dsn, role=ROLE, application_name="sluice-deepsearch", pool_size=2, deadline_ms=500
+        dsn, role=ROLE, application_name="sluice-deepsearch", pool_size=2, deadline_ms=DEADLINE_MS
     )
 
 

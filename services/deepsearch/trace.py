@@ -1,7 +1,7 @@
 """The steps of a request, kept for its owner for a week: kinds, times, tokens, outcomes.
 
-It refuses to be in the way: what cannot be written at once is lost and logged, and the answer goes
-out all the same. It never holds a key, an answer, or the text of a page.
+It refuses to be in the way: an answer waits a moment for its trace, then it is written behind it;
+what cannot be written at all is lost and logged. It never holds a key, an answer, or a page's text.
 """
 
 import asyncio
@@ -19,8 +19,11 @@ from services.postgres import Postgres, RefusedError, UnavailableError
 
 ROLE: Final = "sluice_deepsearch"
 LOGGER: Final = "sluice.deepsearch"
-# A trace that is not written within this time is not worth waiting for.
-DEADLINE_MS: Final = 500
+DEADLINE_MS: Final = 2_000
+# So long the end of an answer waits, so that who asks for the trace at once finds it.
+PATIENCE_S: Final = 0.3
+# Traces that wait to be written; more means that PostgreSQL is away.
+WAITING_MOST: Final = 1_000
 AGE: Final = timedelta(days=7)
 DROP_EVERY_S: Final = 600.0
 DROP_MOST: Final = 5_000
@@ -43,14 +46,26 @@ class Traces:
     def __init__(self, postgres: Postgres | None, queries: Mapping[str, str]) -> None:
         self._postgres = postgres
         self._queries = queries
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def keep(self, trace: Trace, account: Account, took_ms: int) -> None:
         """Writes it down, or says in the log that it could not."""
         if self._postgres is None:
             return
+        if len(self._writing) >= WAITING_MOST:
+            logging.getLogger(LOGGER).warning("a trace is lost: too many wait to be written")
+            return
+        task = asyncio.create_task(self._write(self._postgres, trace, account, took_ms))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        await asyncio.wait({task}, timeout=PATIENCE_S)
+
+    async def _write(
+        self, postgres: Postgres, trace: Trace, account: Account, took_ms: int
+    ) -> None:
         steps = [_step(each) for each in document(account)]
         try:
-            await self._postgres.rows(
+            await postgres.rows(
                 self._queries["keep_trace"],
                 trace.request_id,
                 trace.subject,
@@ -100,6 +115,9 @@ class Traces:
                 await asyncio.sleep(DROP_EVERY_S)
 
     async def close(self) -> None:
+        """Writes what waits, and ends the connections."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=DEADLINE_MS / 1_000)
         if self._postgres is not None:
             await self._postgres.close()
 
