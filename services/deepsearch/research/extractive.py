@@ -1,46 +1,92 @@
 """A mind without a model: follows names from passage to passage, and answers in found words.
 
-It refuses nothing; what it cannot find it does not say.
+It decomposes by the names and parts of the question (`asking`), searches for what the sentences it
+read lead to (`frontier`), and answers with the best-supported span and the sentences on the way to
+it (`answering`). It refuses nothing; what it cannot find it does not say.
 """
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from services.deepsearch.research import shaping
+from services.deepsearch.research.answering import Composer
 from services.deepsearch.research.asking import asked
 from services.deepsearch.research.frontier import Frontier
 from services.deepsearch.research.mind import Draft, Known, Plan, Reflection, Task, Verdict
+from services.deepsearch.research.sayings import sayings
 from services.deepsearch.tools import Tools
 
 QUERIES_FIRST: Final = 6
+GAPS_MOST: Final = 3
 
 
 @dataclass(slots=True)
 class Extractive:
-    """One per request: it remembers how relevant each sentence is."""
+    """One per request: it remembers what it has compared."""
 
     _frontiers: dict[str, Frontier] = field(default_factory=dict)
 
     async def plan(self, task: Task, known: Known, tools: Tools) -> Plan:
-        """The question in several wordings: whole, its names with what is asked of them, names."""
+        """The question as it stands, its names, and for a team a question about each name."""
         del known, tools
-        question = asked(task.question)
-        return Plan(queries=tuple(question.queries[:QUERIES_FIRST]), urls=question.urls)
+        question = self._frontier(task).asked
+        say = sayings(task.language, task.question)
+        rest = " ".join(question.relations)
+        parts = [f"{name} {rest}".strip() for name in question.names]
+        return Plan(
+            queries=tuple(question.queries[:QUERIES_FIRST]),
+            questions=tuple(parts) if len(parts) > 1 else (),
+            urls=question.urls,
+            think=say.searching.format(what=", ".join(question.names) or question.text),
+        )
 
     async def reflect(self, task: Task, known: Known, tools: Tools) -> Reflection:
         """The names in what was read that the question leads to."""
-        frontier = self._frontiers.setdefault(task.question, Frontier(asked(task.question)))
+        frontier = self._frontier(task)
         steps = await frontier.advance(known, tools)
-        return Reflection(queries=tuple(step.query for step in steps), ready=not steps)
+        say = sayings(task.language, task.question)
+        ways: dict[str, list[str]] = {}
+        for step in steps:
+            ways.setdefault(step.source.title, []).append(step.name)
+        told = [
+            say.reading.format(title=title, what=", ".join(names)) for title, names in ways.items()
+        ]
+        queries = tuple(step.query for step in steps)
+        return Reflection(queries=queries, ready=not steps, think="".join(told))
 
     async def answer(self, task: Task, known: Known, tools: Tools, *, force: bool) -> Draft:
-        """The passage that bears most on the question."""
-        del task, tools, force
-        if not known.evidence:
-            return Draft("")
-        best = known.evidence[0]
-        return Draft(f"{best.quote} [^1]", (best,))
+        """The best-supported span, the sentence it stands in, and those that led there."""
+        frontier = self._frontier(task)
+        if not force:
+            await frontier.weigh(known, tools)
+        draft = await asyncio.to_thread(Composer(task, frontier, known).draft, force=force)
+        if task.schema is None:
+            return draft
+        return replace(draft, fields=await asyncio.to_thread(shaping.fill, task.schema, draft))
 
     async def evaluate(self, task: Task, draft: Draft, known: Known, tools: Tools) -> Verdict:
-        """Whether it says anything."""
-        del task, known, tools
-        return Verdict(passed=bool(draft.text))
+        """Definitive, and every quote stands in its page."""
+        del tools
+        say = sayings(task.language, task.question)
+        texts = {page.url: page.text for page in known.pages}
+        if not all(cited.quote in texts.get(cited.url, "") for cited in draft.citations):
+            return Verdict(False, say.unsupported, self._gaps(task, known), say.unsupported)
+        if not draft.definitive:
+            return Verdict(False, say.undecided, self._gaps(task, known), say.undecided)
+        return Verdict(passed=True)
+
+    def _gaps(self, task: Task, known: Known) -> tuple[str, ...]:
+        """What has not been looked for: names with what is asked, and names that lead further."""
+        frontier = self._frontier(task)
+        question = frontier.asked
+        rest = " ".join(question.relations[:GAPS_MOST])
+        found = [f"{name} {rest}".strip() for name in question.names]
+        found += [step.query for step in frontier.further(known)[:GAPS_MOST]]
+        return tuple(query for query in dict.fromkeys(found) if query not in known.queries)
+
+    def _frontier(self, task: Task) -> Frontier:
+        found = self._frontiers.get(task.question)
+        if found is None:
+            found = self._frontiers[task.question] = Frontier(asked(task.question))
+        return found

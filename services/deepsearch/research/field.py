@@ -8,7 +8,7 @@ It refuses addresses that the client does not want.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from services.deepsearch.research import passages, selection
 from services.deepsearch.research.mind import Evidence, Known, Options, Rejected, Solved, Task
@@ -23,6 +23,7 @@ SHOWN_CHARACTERS: Final = 600
 RANKED_MOST: Final = 40
 EVIDENCE_MOST: Final = 60
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(slots=True)
@@ -52,18 +53,22 @@ async def once(
 async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All results, a few at once; the first failure cancels what is still under way."""
     gate = asyncio.Semaphore(AT_ONCE)
+    made = list(calls)
 
     async def passed(call: Awaitable[T]) -> T:
         async with gate:
             return await call
 
-    tasks = [asyncio.create_task(passed(call)) for call in calls]
+    tasks = [asyncio.create_task(passed(call)) for call in made]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # One that was cancelled before its turn was never begun.
+        for call in made:
+            call.close()
 
 
 class Field:
@@ -144,15 +149,17 @@ class Field:
         self._extracted |= {evidence.url for evidence in new}
         self._keep(new)
 
-    async def _try(self, call: Coroutine[Any, Any, T]) -> T | None:
+    async def _try(
+        self, call: Callable[P, Awaitable[T]], *args: P.args, **named: P.kwargs
+    ) -> T | None:
         try:
-            return await call
+            return await call(*args, **named)
         except BudgetSpent:
             self.spent = True
             return None
 
     async def _search(self, queries: Sequence[str]) -> None:
-        found = await together(self._try(self._one_search(query)) for query in queries)
+        found = await together(self._try(self._one_search, query) for query in queries)
         for query, hits in zip(queries, found, strict=True):
             for place, hit in enumerate(hits or ()):
                 self._take(query, place, hit)
@@ -179,7 +186,7 @@ class Field:
     async def _visit(self, urls: Sequence[str]) -> None:
         """Reads these addresses."""
         wanted = [u for u in dict.fromkeys(urls) if u not in self._pages and u not in self._failed]
-        found = await together(self._try(self._one_read(url)) for url in wanted)
+        found = await together(self._try(self._one_read, url) for url in wanted)
         for url, page in zip(wanted, found, strict=True):
             if page is None or not page.text.strip():
                 self._failed.add(url)
@@ -223,7 +230,7 @@ class Field:
             return
         rows = [[c for c in self._candidates.values() if c.query == query] for query in queries]
         await together(
-            self._try(self._rank_one(query, row[:RANKED_MOST]))
+            self._try(self._rank_one, query, row[:RANKED_MOST])
             for query, row in zip(queries, rows, strict=True)
             if row
         )
@@ -241,11 +248,11 @@ class Field:
         question = self.task.question
         long = any(len(page.text) > passages.WHOLE_CHARACTERS for page in new)
         if long and self._vector is None:
-            rows = await self._try(self.tools.embed([question], task="retrieval.query"))
+            rows = await self._try(self.tools.embed, [question], task="retrieval.query")
             self._vector = rows[0] if rows else ()
         vector = self._vector or ()
         found = await together(
-            self._try(passages.relevant(self.tools, question, page, vector)) for page in new
+            self._try(passages.relevant, self.tools, question, page, vector) for page in new
         )
         made = [
             Evidence(page.url, page.title, quote, page.date)
@@ -254,7 +261,7 @@ class Field:
         ]
         self._extracted.update(page.url for page in new)
         texts = [f"{evidence.title}: {evidence.quote}" for evidence in made[:RANKED_MOST]]
-        scores = await self._try(self.tools.rerank(question, texts)) if texts else None
+        scores = await self._try(self.tools.rerank, question, texts) if texts else None
         ranks = [*(scores or ()), *([0.0] * len(made))]
         self._keep([replace(e, score=score) for e, score in zip(made, ranks, strict=False)])
 

@@ -5,6 +5,7 @@ name is worth what its sentence is, and what the page is on which it stands. Nam
 up give their worth to their own page. Nothing here searches or reads. It refuses nothing.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -88,10 +89,14 @@ class Frontier:
         room = min(WIDTH, QUERIES_MOST - len(known.queries))
         if self._rounds > most or room <= 0:
             return []
-        found = sorted(self._open(known).values(), key=lambda step: -step.worth)[:room]
+        found = self.further(known)[:room]
         for step in found:
             self.steps[step.key] = step
         return found
+
+    def further(self, known: Known) -> list[Step]:
+        """All names that could be looked up, best first."""
+        return sorted(self._open(known).values(), key=lambda step: -step.worth)
 
     def depth(self, page_title: str) -> int:
         """How many steps lead to a page of that title."""
@@ -175,8 +180,17 @@ class Frontier:
             texts = [asked.text, asked.skeleton or asked.text, *asked.segments]
             self._question = np.asarray(await tools.embed(texts, task="retrieval.query"))
         bare = [without(text, (page.title,)) or text for page, text in rows]
-        vectors = np.asarray(await tools.embed(bare, task="retrieval.passage"))
-        likeness = vectors @ self._question.T
+        vectors = await tools.embed(bare, task="retrieval.passage")
+        await asyncio.to_thread(self._weighed, rows, bare, vectors)
+
+    def _weighed(
+        self,
+        rows: Sequence[tuple[Page, str]],
+        bare: Sequence[str],
+        vectors: Sequence[Sequence[float]],
+    ) -> None:
+        asked = self.asked
+        likeness = np.asarray(vectors) @ self._question.T
         wanted = set(content_words(" ".join(asked.relations)))
         for (page, text), plain, like in zip(rows, bare, likeness, strict=True):
             parts = like[2:] if len(like) > 2 else like[1:]

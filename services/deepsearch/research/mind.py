@@ -121,13 +121,15 @@ class Reflection:
 class Draft:
     """An answer. `citations` in the order of their use; `definitive`: it does not hedge.
 
-    `fields` is the answer as JSON where the task has a schema and the mind filled it.
+    `fields` is the answer as JSON where the task has a schema and the mind filled it. `short` is
+    the bare answer within the text, where there is one.
     """
 
     text: str
     citations: tuple[Evidence, ...] = ()
     definitive: bool = True
-    fields: Any = field(default=None)
+    fields: Any = None
+    short: str = ""
     think: str = ""
 
 

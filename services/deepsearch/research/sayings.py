@@ -22,6 +22,8 @@ class Sayings:
     searching: str
     reading: str
     unsure: str
+    undecided: str
+    unsupported: str
 
 
 SPOKEN: Final = {
@@ -35,6 +37,8 @@ SPOKEN: Final = {
         "I will look for {what}. ",
         "{title} leads on to {what}. ",
         "What was found does not settle the question. The closest passage says:",
+        "The answer is not certain yet. ",
+        "A quote does not stand in its page. ",
     ),
     "de": Sayings(
         "Zu dieser Frage wurde nichts gefunden.",
@@ -46,6 +50,8 @@ SPOKEN: Final = {
         "Ich suche nach {what}. ",
         "{title} führt weiter zu {what}. ",
         "Das Gefundene klärt die Frage nicht. Am nächsten kommt diese Stelle:",
+        "Die Antwort ist noch nicht sicher. ",
+        "Ein Zitat steht nicht auf seiner Seite. ",
     ),
     "fr": Sayings(
         "Rien n'a été trouvé qui réponde à cette question.",
@@ -57,6 +63,8 @@ SPOKEN: Final = {
         "Je cherche {what}. ",
         "{title} mène à {what}. ",
         "Ce qui a été trouvé ne tranche pas la question. Le passage le plus proche :",
+        "La réponse n'est pas encore certaine. ",
+        "Une citation ne figure pas dans sa page. ",
     ),
     "es": Sayings(
         "No se encontró nada que responda a esta pregunta.",
@@ -68,6 +76,8 @@ SPOKEN: Final = {
         "Busco {what}. ",
         "{title} lleva a {what}. ",
         "Lo encontrado no resuelve la pregunta. El pasaje más cercano dice:",
+        "La respuesta aún no es segura. ",
+        "Una cita no figura en su página. ",
     ),
     "zh": Sayings(
         "没有找到能回答这个问题的内容。",
@@ -79,6 +89,8 @@ SPOKEN: Final = {
         "我来查找{what}。",
         "{title}引出{what}。",
         "找到的内容不足以确定答案。最接近的段落是：",
+        "答案还不确定。",
+        "有一处引文不在其网页中。",
     ),
     "ja": Sayings(
         "この質問に答える情報は見つかりませんでした。",
@@ -90,6 +102,8 @@ SPOKEN: Final = {
         "{what}を調べます。",
         "{title}から{what}へ進みます。",
         "見つかった内容では確定できません。最も近い記述は次のとおりです：",
+        "答えはまだ確かではありません。",
+        "引用がそのページにありません。",
     ),
 }
 # Words by which a question shows its language.

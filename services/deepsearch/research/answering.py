@@ -1,0 +1,172 @@
+"""Puts an answer together out of found sentences: the last hop's span, and how it was reached.
+
+Pure; it takes milliseconds for many pages, so it is called in a thread. It refuses to invent: what
+is not settled is said to be so, with the closest passage. Every quote is a sentence of its page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.deepsearch.research import comparing
+from services.deepsearch.research.comparing import Decided, Side
+from services.deepsearch.research.frontier import Frontier, Sentence
+from services.deepsearch.research.kinds import Wants, shares_words, spans, wanted
+from services.deepsearch.research.mind import Draft, Evidence, Known, Task
+from services.deepsearch.research.sayings import Sayings, sayings
+from services.deepsearch.research.text import key_of, sentences
+
+# A likeness to what is asked at last from which on a sentence answers it.
+LIKE: Final = 0.33
+SURE: Final = 0.30
+# How much likeness to the last thing asked counts beside the sentence's own score, and a page at
+# the depth that the question has.
+LAST, DEEP = 0.5, 0.3
+SENTENCES_SHOWN: Final = 5
+BEHIND: Final = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A span, the sentence it stands in, and how well it answers."""
+
+    span: str
+    row: Sentence
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """Of one question, at one moment."""
+
+    task: Task
+    frontier: Frontier
+    known: Known
+
+    def draft(self, *, force: bool) -> Draft:
+        """The answer; hedged where it is not settled."""
+        asked = self.frontier.asked
+        say = sayings(self.task.language, self.task.question)
+        kind = wanted(asked.text, asked.names)
+        if kind in (Wants.CHOICE, Wants.YES_OR_NO):
+            decided = self._decided(kind)
+            if decided is not None and (decided.name or decided.yes is not None):
+                word = decided.name or (say.yes if decided.yes else say.no)
+                return self._told(word, self._path(decided.rows))
+            if kind is Wants.YES_OR_NO:
+                return self._closest(say)
+        best = self.best(kind if kind is not Wants.CHOICE else Wants.NAME)
+        if best is None or (best.score < SURE and not force):
+            return self._closest(say)
+        return self._told(best.span, self._path((best.row,)), sure=best.score >= SURE)
+
+    def best(self, kind: Wants) -> Found | None:
+        """The best-supported span of that kind."""
+        found = [
+            Found(span.text, row, self._score(row) * span.fitness)
+            for page in self.known.pages
+            for row in self.frontier.sentences.get(page.url, ())
+            for span in spans(kind, row.text, row.mentions, self._unwanted(row))
+        ]
+        return max(found, key=lambda each: each.score, default=None)
+
+    def _score(self, row: Sentence) -> float:
+        asked = self.frontier.asked
+        last = max(row.parts[0], row.parts[-1]) if row.parts else row.score
+        near = (1 - LAST) * row.score + LAST * last
+        deepest = max(0, asked.parts_count - 1)
+        depth = min(self.frontier.depth(row.title), deepest)
+        way = self._worth(row)
+        return near * (0.4 + 0.6 * way) * (1 + DEEP * (depth / deepest if deepest else 0.0))
+
+    def _worth(self, row: Sentence) -> float:
+        page = next((p for p in self.known.pages if p.url == row.url), None)
+        if page is None:
+            return 0.0
+        # Every step costs worth; at the depth that the question has that is no reason to doubt.
+        depth = self.frontier.depth(row.title)
+        return min(1.0, self.frontier.worth(page, self.known) * 1.3**depth)
+
+    def _unwanted(self, row: Sentence) -> frozenset[str]:
+        keys = set(self.frontier.asked.keys) | {key_of(row.title)}
+        step = self.frontier.steps.get(key_of(row.title))
+        while step is not None:
+            keys.add(key_of(step.source.title))
+            before = self.frontier.steps.get(key_of(step.source.title))
+            step = before if before is not None and before.depth < step.depth else None
+        return frozenset(keys)
+
+    def _decided(self, kind: Wants) -> Decided | None:
+        asked = self.frontier.asked
+        sides = [side for side in map(self._side, asked.names) if side.rows]
+        if kind is Wants.CHOICE:
+            return comparing.chosen(asked.text, sides[:2])
+        if len(sides) < 2:
+            return self._stated()
+        return comparing.agreed(asked.text, sides, asked.keys)
+
+    def _stated(self) -> Decided | None:
+        """A yes where one sentence says most of what is asked; no other way to know."""
+        rows = [row for rows in self.frontier.sentences.values() for row in rows]
+        best = max(rows, key=lambda row: row.score, default=None)
+        if best is None:
+            return None
+        shared = shares_words(self.frontier.asked.text, f"{best.title} {best.text}")
+        return Decided(None, True, (best,)) if shared >= 0.75 else None
+
+    def _side(self, name: str) -> Side:
+        """The page of that name, or the one behind it where the question asks for that."""
+        rows = self._rows_of(name)
+        if self.frontier.asked.parts_count < 2 or not rows:
+            return Side(name, rows)
+        titles = {row.title for row in rows}
+        steps = [step for step in self.frontier.steps.values() if step.source.title in titles]
+        for step in sorted(steps, key=lambda step: -step.worth):
+            behind = self._rows_of(step.name)
+            likeness = max(step.source.parts, default=0.0)
+            if behind and likeness >= BEHIND:
+                return Side(name, behind)
+        return Side(name, rows)
+
+    def _rows_of(self, name: str) -> tuple[Sentence, ...]:
+        key = key_of(name)
+        pages = [page for page in self.known.pages if key_of(page.title) == key]
+        return tuple(r for page in pages for r in self.frontier.sentences.get(page.url, ()))
+
+    def _path(self, rows: Sequence[Sentence]) -> list[Sentence]:
+        """The deciding sentences, and those that led to their pages."""
+        found = list(rows)
+        for row in rows:
+            step = self.frontier.steps.get(key_of(row.title))
+            depth = step.depth + 1 if step is not None else 0
+            while step is not None and step.depth < depth:
+                found.append(step.source)
+                depth = step.depth
+                step = self.frontier.steps.get(key_of(step.source.title))
+        return list(dict.fromkeys(found))[:SENTENCES_SHOWN]
+
+    def _told(self, word: str, rows: Sequence[Sentence], *, sure: bool = True) -> Draft:
+        """The word, and under it the sentences that support it, each with its reference."""
+        lines = [f"{row.title}: {row.text} [^{at}]" for at, row in enumerate(rows, 1)]
+        text = f"{word}\n\n" + "\n".join(lines) if lines else word
+        return Draft(text, tuple(map(self._cited, rows)), definitive=sure, short=word)
+
+    def _cited(self, row: Sentence) -> Evidence:
+        date = next((page.date for page in self.known.pages if page.url == row.url), None)
+        return Evidence(row.url, row.title, row.text, date, row.score)
+
+    def _closest(self, say: Sayings) -> Draft:
+        """No answer, but what comes nearest to one."""
+        rows = [row for rows in self.frontier.sentences.values() for row in rows]
+        best = max(rows, key=self._score, default=None)
+        if best is not None:
+            cited = self._cited(best)
+        elif self.known.evidence:
+            whole = self.known.evidence[0]
+            left, right = next(iter(sentences(whole.quote)), (0, len(whole.quote)))
+            quote = whole.quote[left:right]
+            cited = Evidence(whole.url, whole.title, quote, whole.date, whole.score)
+        else:
+            return Draft("", definitive=False)
+        text = f"{say.unsure} {cited.title}: {cited.quote} [^1]"
+        return Draft(text, (cited,), definitive=False, short=cited.quote)
