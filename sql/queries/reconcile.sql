@@ -57,12 +57,19 @@ where key_id is not null and posted_at >= $1::timestamptz and month >= ($1::time
 
 -- admissions_are_not_lost: all numbers that an instance says have ended, ended or are unused
 select instance, lower(hole) as first_number, upper(hole) - 1 as last_number from (
-    select i.instance, unnest(int8multirange(int8range(1, i.complete_below)) - i.unused
-        - coalesce(range_agg(int8range(o.admission_no, o.admission_no, '[]')), '{}')) as hole
-    from instance i left join outcome o on o.instance = i.instance and o.month >= (
-        select (min(started_at) - interval '32 days')::date from instance
-        where beat_at >= $1::timestamptz)
-    where i.beat_at >= $1::timestamptz group by i.instance) h
+    select i.instance, unnest(
+        int8multirange(int8range(g.low, least(g.high, i.complete_below))) - i.unused) as hole
+    from instance i join (
+        select instance, number + 1 as low, coalesce(lead(number) over (
+            partition by instance order by number), 9223372036854775807) as high
+        from (
+            select instance, 0::bigint as number from instance
+            union all
+            select o.instance, o.admission_no from outcome o
+            where o.instance in (select instance from instance where beat_at >= $1::timestamptz)
+                and o.month >= (select (min(started_at) - interval '32 days')::date from instance
+                                where beat_at >= $1::timestamptz)) known) g using (instance)
+    where i.beat_at >= $1::timestamptz and g.low < least(g.high, i.complete_below)) h
 
 -- admissions_end_once: no number of an instance ended twice
 select instance, admission_no, count(*) as outcomes, min(request_id::text) as request_id
