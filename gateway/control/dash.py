@@ -71,7 +71,16 @@ async def _brief(parts: DeskParts, key_id: int) -> Reply | Problem:
     view = await parts.shelf.key_view(key_id)
     if view is None or view.balance.status == "revoked":
         return refusals.invalid_key()
-    return Reply(200, _document(view))
+    document = _document(view)
+    if parts.billing is not None:
+        livemode = parts.billing.port.livemode
+        customer = await parts.billing.till.customer(key_id, livemode=livemode)
+        allowed = await parts.billing.recharge_till.allowed(key_id)
+        document["customer_id"] = None if customer is None else customer[0]
+        document["metadata"]["auto_recharge"] = allowed is not None and allowed.enabled
+        if allowed is not None:
+            document["metadata"]["threshold"] = allowed.wish.threshold_tokens
+    return Reply(200, document)
 
 
 def _document(view: KeyView) -> dict[str, Any]:

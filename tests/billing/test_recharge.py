@@ -109,6 +109,9 @@ async def test_a_key_below_its_threshold_buys_its_pack_until_the_months_cap(
             await asyncio.gather(*(worker.recharges.run_once() for _ in range(3)))
         assert (await shop.balance(key))[1] == 3 * SMALL_TOKENS
         await worker.notifier.run_once()
+    brief = await shop.door.ask("GET", "/api/v1/authorization", host="dash.localhost", bearer=key)
+    assert brief.json()["metadata"]["auto_recharge"] is True
+    assert brief.json()["customer_id"].startswith("cus_")
     assert sorted(owner.kinds()) == ["recharge.cap_reached", "recharge.paid", "recharge.paid"]
     _, signed, body = owner.heard[0]
     stamp, digest = signed.removeprefix("t=").split(",v1=")
