@@ -5,6 +5,7 @@ else, and JSON that should satisfy a schema is asked for again until it does. It
 what the budget cannot bear, but for the last answer, which comes whatever is left.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -185,7 +186,8 @@ class LlmMind:
         room = self._room(most, force=force)
         if force:
             most = max(ANSWER_LEAST, min(most, self._account.left_tokens // 3))
-        prompt = self._writer.prompt(task, wish, room, parts, evidence)
+        # Counting takes 1 ms for each 10,000 tokens, and there may be many of them.
+        prompt = await asyncio.to_thread(self._writer.prompt, task, wish, room, parts, evidence)
         account = self._account
         deadline_s = account.final_deadline_s if force else account.deadline_s
         estimate = room + OVERHEAD_TOKENS + most
