@@ -93,11 +93,20 @@ create table kept_answer (
     http_status integer,
     header_lines bytea,
     body bytea,
+    kept_bytes bigint not null default 0,
     primary key (key_id, name),
     constraint kept_answer_is_whole
-        check (num_nulls(http_status, header_lines, body) = case state when 'kept' then 0 else 3 end)
+        check (num_nulls(http_status, header_lines, body) = case state when 'kept' then 0 else 3 end),
+    constraint kept_answer_takes_room check ((kept_bytes > 0) = (state = 'kept'))
 );
 create index kept_answer_claimed_at on kept_answer (claimed_at);
+create index kept_answer_oldest on kept_answer (key_id, claimed_at) where state = 'kept';
+
+-- How much the kept answers of a key take. Whoever changes it holds its row before theirs.
+create table kept_room (
+    key_id bigint primary key references api_key,
+    bytes bigint not null check (bytes >= 0)
+);
 
 -- A gateway process. At its last beat all its admissions from 1 to below `complete_below` had
 -- ended, each as one outcome, or were `unused`: given back by a refusal, free for a later request.
@@ -774,6 +783,19 @@ end;
 
 -- ------------------------------------------------------------------ requests done once
 
+-- Drops the answers of these names of a key; what they were charged for stays charged.
+create function free_room(p_key_id bigint, p_names text[]) returns void
+language plpgsql set search_path = public, pg_temp as $$
+begin
+    perform from kept_room where key_id = p_key_id for update;
+    update kept_room set bytes = bytes - (
+        select coalesce(sum(kept_bytes), 0) from kept_answer
+        where key_id = p_key_id and name = any (p_names)) where key_id = p_key_id;
+    update kept_answer set state = 'not_kept', http_status = null, header_lines = null,
+        body = null, kept_bytes = 0
+    where key_id = p_key_id and name = any (p_names) and state = 'kept';
+end $$;
+
 -- Takes a name of a key for a request, or says why not:
 --   CLAIMED   it is this request's from now on; a charge whose answer was lost was given back
 --   KEPT      it was done; with the answer
@@ -828,6 +850,9 @@ begin
             perform refund_undelivered(array[k.request_id]);
         end if;
     end if;
+    if v_verdict = 'CLAIMED' and k.state = 'kept' then
+        perform free_room(p_key_id, array[p_name]);
+    end if;
     if v_verdict = 'CLAIMED' then
         insert into kept_answer as a (key_id, name, digest, request_id, instance, over_at)
         values (p_key_id, p_name, p_digest, p_request, p_instance,
@@ -835,7 +860,7 @@ begin
         on conflict (key_id, name) do update set digest = excluded.digest,
             request_id = excluded.request_id, instance = excluded.instance, state = 'running',
             claimed_at = excluded.claimed_at, over_at = excluded.over_at,
-            http_status = null, header_lines = null, body = null;
+            http_status = null, header_lines = null, body = null, kept_bytes = 0;
     end if;
     return query select v_verdict, k.request_id,
         case when v_verdict = 'KEPT' then k.http_status end,
@@ -843,16 +868,36 @@ begin
         case when v_verdict = 'KEPT' then k.body end;
 end $$;
 
--- Keeps the answer of a request that has the name; false when it has it no more.
+-- Keeps the answer of a request that has the name; false when it has it no more. A key has so much
+-- room: where it is full, its oldest answers are dropped, and their names stay as charged.
 create function keep_answer(p_key_id bigint, p_name text, p_request uuid, p_http_status integer,
-    p_header_lines bytea, p_body bytea) returns boolean
+    p_header_lines bytea, p_body bytea, p_room bigint) returns boolean
 language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_size bigint := octet_length(p_body) + octet_length(p_header_lines) + 1024;
+    v_used bigint;
 begin
+    insert into kept_room as r (key_id, bytes) values (p_key_id, v_size)
+    on conflict (key_id) do update set bytes = r.bytes + v_size returning bytes into v_used;
     update kept_answer set state = 'kept', http_status = p_http_status,
-        header_lines = p_header_lines, body = p_body
-    where key_id = p_key_id and name = p_name and request_id = p_request
-        and state in ('running', 'kept');
-    return found;
+        header_lines = p_header_lines, body = p_body, kept_bytes = v_size
+    where key_id = p_key_id and name = p_name and request_id = p_request and state = 'running';
+    if not found then
+        update kept_room set bytes = bytes - v_size where key_id = p_key_id;
+        return exists (select from kept_answer where key_id = p_key_id and name = p_name
+            and request_id = p_request and state = 'kept');
+    end if;
+    if v_used > p_room then
+        -- A tenth more than is needed, so that the next ones find room.
+        perform free_room(p_key_id, array(
+            select o.name from (
+                select a.name, sum(a.kept_bytes) over (order by a.claimed_at, a.name)
+                    - a.kept_bytes as older
+                from (select * from kept_answer where key_id = p_key_id and state = 'kept'
+                          and name <> p_name order by claimed_at limit 1000) a) o
+            where o.older < v_used - p_room * 9 / 10));
+    end if;
+    return true;
 end $$;
 
 -- The request that has the name ended without an answer to keep: the name is free again, unless
@@ -873,20 +918,31 @@ end $$;
 create function forget_answers(p_limit integer) returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
-    v_old bigint;
-    v_revoked bigint;
+    v_day_ago timestamptz := clock_timestamp() - interval '24 hours';
+    v_key bigint;
+    v_names text[];
+    v_count bigint := 0;
 begin
-    delete from kept_answer where (key_id, name) in (
-        select key_id, name from kept_answer
-        where claimed_at <= clock_timestamp() - interval '24 hours'
-        order by claimed_at limit p_limit for update skip locked);
-    get diagnostics v_old = row_count;
-    delete from kept_answer where (key_id, name) in (
-        select a.key_id, a.name from revocation r join kept_answer a using (key_id)
-        where r.revoked_at > clock_timestamp() - interval '25 hours'
-        limit p_limit for update of a skip locked);
-    get diagnostics v_revoked = row_count;
-    return v_old + v_revoked;
+    for v_key in
+        select o.key_id from (select key_id from kept_answer where claimed_at <= v_day_ago
+                              order by claimed_at limit p_limit) o
+        union
+        select r.key_id from revocation r where r.revoked_at > v_day_ago - interval '1 hour'
+            and exists (select from kept_answer a where a.key_id = r.key_id)
+        order by 1
+    loop
+        v_names := array(
+            select a.name from kept_answer a where a.key_id = v_key and (a.claimed_at <= v_day_ago
+                or exists (select from revocation r where r.key_id = v_key))
+            limit p_limit);
+        perform free_room(v_key, v_names);
+        -- Looked at again: a name may have been taken since.
+        delete from kept_answer a where a.key_id = v_key and a.name = any (v_names)
+            and (a.claimed_at <= v_day_ago
+                or exists (select from revocation r where r.key_id = v_key));
+        v_count := v_count + cardinality(v_names);
+    end loop;
+    return v_count;
 end $$;
 
 -- ------------------------------------------------------------------ instances and the outbox
@@ -947,7 +1003,7 @@ grant execute on function outcome_month(uuid), utc_day(bigint), ensure_outcome_m
     transfer_paid(bigint, bigint, bigint, bigint, text, text, text),
     preview_transfer(bigint, bigint, bigint, bigint),
     claim_answer(bigint, text, bytea, uuid, text, bigint),
-    keep_answer(bigint, text, uuid, integer, bytea, bytea),
+    keep_answer(bigint, text, uuid, integer, bytea, bytea, bigint),
     end_answer(bigint, text, uuid, boolean), forget_answers(integer),
     set_key_status(bigint, text), set_key_limits(bigint, jsonb), set_key_owner(bigint, text),
     beat_instance(text, bigint, bigint[], boolean, boolean), clear_outbox(bigint[], bigint[])

@@ -7,8 +7,12 @@ gateway, and is given back, is decided in the database under one lock.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from gateway.postgres import Postgres
+from gateway.units import MIB
+
+ROOM_BYTES: Final = 256 * MIB
 
 
 class Known(StrEnum):
@@ -76,7 +80,10 @@ class Answers:
         return Claimed(known, row["request_id"], answer)
 
     async def keep(self, claim: Claim, answer: KeptAnswer) -> bool:
-        """Keep the answer; False when the name is not this request's any more."""
+        """Keep the answer; False when the name is not this request's any more.
+
+        A key whose answers take more than ROOM_BYTES loses its oldest ones.
+        """
         kept: bool = await self._postgres.value(
             self._queries["keep_answer"],
             claim.key_id,
@@ -85,6 +92,7 @@ class Answers:
             answer.http_status,
             answer.header_lines,
             answer.body,
+            ROOM_BYTES,
         )
         return kept
 

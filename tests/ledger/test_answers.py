@@ -187,3 +187,64 @@ async def test_a_key_that_may_have_nothing_is_told_nothing(desk: Desk) -> None:
     assert (told.known, told.answer) == (Known.REVOKED, None)
     assert await desk.answers.forget() == 1
     assert (await desk.ask(replace(desk.claim(), key_id=999_999))).known is Known.REVOKED
+
+
+async def room(postgres: Postgres) -> tuple[int, int]:
+    """What is written down as taken, and what is."""
+    row = await postgres.row(
+        "select (select coalesce(sum(bytes), 0)::bigint from kept_room) as noted, "
+        "(select coalesce(sum(kept_bytes), 0)::bigint from kept_answer) as taken"
+    )
+    assert row is not None
+    return row["noted"], row["taken"]
+
+
+async def test_a_key_that_has_no_room_left_loses_its_oldest_answers_and_no_name(
+    desk: Desk, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ledger.answers.ROOM_BYTES", 20_000)
+    large = replace(ANSWER, body=b"x" * 4_000)
+    claims = [replace(desk.claim(), name=f"{number}") for number in range(8)]
+    for claim in claims:
+        assert (await desk.ask(claim)).known is Known.CLAIMED
+        assert await desk.answers.keep(claim, large)
+        # The reply was lost: again it is the same.
+        assert await desk.answers.keep(claim, large)
+        noted, taken = await room(postgres)
+        assert noted == taken <= 20_000
+    told = [(await desk.ask(replace(desk.claim(), name=each.name))).known for each in claims]
+    assert told == [Known.NOT_KEPT] * 5 + [Known.KEPT] * 3
+
+
+async def test_many_who_keep_free_and_forget_at_once_leave_the_room_right(
+    desk: Desk, postgres: Postgres, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ledger.answers.ROOM_BYTES", 9_000)
+
+    async def use(number: int) -> None:
+        claim = replace(desk.claim(), name=f"{number % 5}")
+        if (await desk.ask(claim)).known is Known.CLAIMED:
+            if number % 3:
+                await desk.answers.keep(claim, replace(ANSWER, body=b"x" * 1_000))
+            else:
+                await desk.answers.end(claim, charged=False)
+        if number % 4 == 0:
+            await owner_ages()
+            await desk.answers.forget()
+
+    lock = asyncio.Lock()
+
+    async def owner_ages() -> None:
+        async with lock, owner.transaction():
+            await owner.execute("select from kept_room for update")
+            await owner.execute(
+                "update kept_answer set claimed_at = claimed_at - interval '25 hours' "
+                "where name in ('1', '2')"
+            )
+
+    # There is a row to lock from the beginning.
+    await use(1)
+    for _ in range(3):
+        await asyncio.gather(*(use(number) for number in range(24)))
+        noted, taken = await room(postgres)
+        assert noted == taken
