@@ -11,6 +11,7 @@ from typing import Any, Final
 from lxml import etree  # type: ignore[import-untyped]
 from trafilatura import bare_extraction
 
+from services.reader import order
 from services.reader.carry import CARRIERS, CODE
 
 # The tags of the extractor's own tree, and the HTML they stand for.
@@ -26,6 +27,10 @@ PLAIN: Final = {
     "div": "div",
 }
 BLOCKS: Final = frozenset({"p", "li", "tr", "pre", "blockquote", "h1", "h2", "h3", "br"})
+# The extractor's elements that hold text of the page as it stands there.
+TEXTS: Final = ("p", "quote", "code", "cell")
+# Headings and lists are no more than this beside the text between which they stand.
+GROWTH: Final = 3
 HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 
@@ -40,21 +45,39 @@ class Article:
 
 def find(html: str) -> Article | None:
     """The main content of the page, or None if the extractor finds none."""
+    body = _body(html)
+    if body is None:
+        return None
+    body = _with_shape(html, body)
+    text = CARRIERS.sub("", "".join(body.itertext()))
+    for element in list(body.iter()):
+        if isinstance(element.tag, str):
+            _to_html(element)
+    written = etree.tostring(body, encoding="unicode", method="html")
+    blocks = sum(1 for element in body.iter() if element.tag in BLOCKS)
+    return Article(written, len(text.strip()), blocks)
+
+
+def _body(html: str) -> Any:
     document: Any = bare_extraction(
         html,
         include_comments=False,
         include_tables=True,
         with_metadata=False,
     )
-    if document is None or document.body is None:
-        return None
-    text = CARRIERS.sub("", "".join(document.body.itertext()))
-    for element in list(document.body.iter()):
-        if isinstance(element.tag, str):
-            _to_html(element)
-    written = etree.tostring(document.body, encoding="unicode", method="html")
-    blocks = sum(1 for element in document.body.iter() if element.tag in BLOCKS)
-    return Article(written, len(text.strip()), blocks)
+    return None if document is None else document.body
+
+
+def _with_shape(html: str, body: Any) -> Any:
+    """The same with its headings and lists, where the extractor has left all of them out."""
+    if next(body.iter("head", "list"), None) is not None:
+        return body
+    stretch = order.stretch(html, ("".join(node.itertext()) for node in body.iter(*TEXTS)))
+    again = None if stretch is None else _body(stretch)
+    if again is None:
+        return body
+    before, after = (len("".join(found.itertext())) for found in (body, again))
+    return again if before <= after <= before * GROWTH else body
 
 
 def _to_html(element: Any) -> None:

@@ -95,3 +95,32 @@ def test_page_cannot_forge_what_is_carried(extractor: Extractor) -> None:
 def test_words_are_not_escaped(extractor: Extractor) -> None:
     words = "snake_case_words, C:\\path, 3 * 4, [1] #tag, $5 - $7, a|b, 1. one"
     assert words in content(extractor, article(f"<p>It says {words} and no more.</p>"))
+
+
+PLAIN = (
+    f"<h1>Locks</h1><p>First. {FILLER * 2}</p><h2>Parts</h2><ul><li>gates</li><li>a sill</li></ul>"
+    f"<p>Second. {FILLER * 2}</p><ol><li>open</li><li>close</li></ol><h3>Tolls</h3>"
+    "<table><tr><th>Boat</th></tr><tr><td>Barge</td></tr></table>"
+    f"<p>Third. {FILLER * 2}</p><ul><li>the end of it</li></ul>"
+)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "<div id='x'><div class='y'>{}</div></div>",
+        "<ul><li><a href='/1'>Menu one</a></li><li><a href='/2'>Menu two</a></li></ul>{}"
+        "<ul><li><a href='/3'>Menu three</a></li></ul><p>© 2024</p>",
+    ],
+)
+def test_page_that_names_no_article_keeps_its_headings_and_lists(
+    extractor: Extractor, around: str
+) -> None:
+    found = content(extractor, "<title>T</title><body>" + around.format(PLAIN))
+    parts = ["# Locks", "First.", "## Parts", "- gates\n- a sill", "Second.", "1. open\n2. close"]
+    parts += ["### Tolls", "| Barge |", "Third.", "- the end of it"]
+    places = [found.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "Menu three" not in found
