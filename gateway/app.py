@@ -97,7 +97,6 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
         shop = await stack.enter_async_context(_billing(base))
         repeats = Repeats(base.answers, meter, telemetry)
-        stack.push_async_callback(repeats.close)
         server, pipeline = front_door(base, meter, upstreams, secrets, shop, repeats)
         pulse = Pulse(
             gate,
@@ -118,6 +117,8 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             await server.shutdown(settings.drain_ms / MS_PER_S)
             for task in tasks:
                 await ended(task)
+            # Before the rest is shipped: what is not kept may have to be given back.
+            await repeats.close()
             await _ship_the_rest(shipper)
             base.vitals.watch(None)
 
