@@ -25,7 +25,7 @@ from tests.billing.event_orders import (
 
 KEYS = 4
 WORKERS = 8
-ACTS = 40
+ACTS = 25
 GRANTED = (TOKENS - TOKENS * 123 // 500, 0, TOKENS - TOKENS * 100 // 500)
 
 

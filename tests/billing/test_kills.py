@@ -51,6 +51,6 @@ async def test_a_process_killed_at_any_step_leaves_nothing_undone_and_does_nothi
     assert steps > 50
     assert right.orders == (("checkout", "partly_refunded", right.paid - MEDIUM), PAID_MEDIUM)
     assert (right.charges, right.refunds, right.sessions) == (2, 1, 1)
-    some = [(step, (BEFORE, AFTER)[step % 2]) for step in range(1, steps + 1, 17)]
+    some = [(step, (BEFORE, AFTER)[step % 2]) for step in range(1, steps + 1, 23)]
     found = await ends(fresh, gate, some)
     assert {kill: end for kill, end in found.items() if end != right} == {}

@@ -1,10 +1,13 @@
 """Pure rules: packs from TOML, what a payment must agree in, which addresses may be called."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.billing.guard import is_allowed, is_public
-from gateway.billing.notify import AddressRefused, refuse_private
+from gateway.billing.notify import AddressRefused, PublicResolver, refuse_private
 from gateway.billing.orders import Order
+from gateway.billing.pack_file import load_packs
 from gateway.billing.packs import read_packs
 from gateway.billing.seen import IntentSeen, SessionSeen, Sight, mismatch
 from gateway.errors import ConfigurationFault
@@ -126,3 +129,18 @@ def test_an_operator_lets_an_origin_through_and_not_what_looks_like_it() -> None
     assert is_allowed("https://hooks.example:8443/", allowed)
     assert not is_allowed("https://hooks.example/", allowed)
     assert not is_allowed("http://127.0.0.1.example/", allowed)
+
+
+async def test_a_name_that_stands_for_a_private_address_is_not_resolved() -> None:
+    with pytest.raises(AddressRefused):
+        await PublicResolver().resolve("localhost", 80)
+
+
+def test_a_file_of_ones_own_replaces_the_packs(tmp_path: Path) -> None:
+    path = tmp_path / "packs.toml"
+    path.write_text("tax = 'inclusive'\n[packs.one]\ntokens = 5\ngbp = 99\n")
+    packs = load_packs(path)
+    assert (list(packs.packs), packs.tax, packs.currencies) == (["one"], "inclusive", ("gbp",))
+    path.write_text("[packs.one]\n")
+    with pytest.raises(ConfigurationFault, match=r"SLUICE_PACKS: packs\.one"):
+        load_packs(path)
