@@ -105,16 +105,19 @@ from (select * from usage_day where day >= ($1::timestamptz at time zone 'UTC'):
 where (u.requests, u.tokens) is distinct from (x.requests, x.tokens)
 
 -- closed_days_recompute: the lines of a closed day are still those that its digest was made of
+with recent as materialized (
+    select k.* from closed_key_day k join closed_day d using (day)
+    where d.closed_at >= $1::timestamptz
+)
 select c.key_id, c.day::text, c.lines, x.lines as lines_found, c.tokens, x.tokens as tokens_found
-from closed_key_day c, lateral (
+from recent c, lateral (
     select count(*) as lines, coalesce(sum(l.tokens), 0)::bigint as tokens,
         usage_chain(usage_seed(c.key_id, c.day, c.previous), usage_text(l.seq, l.kind,
             l.request_id, l.product, l.outcome, l.rule, l.tokens, l.trial, l.paid, l.shortfall,
             l.reported_tokens, l.decided_ms, l.posted_at) order by l.seq) as digest
     from usage_line l
     where l.key_id = c.key_id and l.seq > c.after_seq and l.seq <= c.upto_seq) x
-where c.day in (select day from closed_day where closed_at >= $1::timestamptz)
-    and (c.lines, c.tokens, c.digest) is distinct from (x.lines, x.tokens, x.digest)
+where (c.lines, c.tokens, c.digest) is distinct from (x.lines, x.tokens, x.digest)
 
 -- closed_days_are_chained: no closed day is missing, and each refers to the one before and its keys
 with recent as (
