@@ -94,7 +94,8 @@ def session_of(told: Json) -> SessionSeen:
         told.get("url"),
         told.get("status") or "open",
         told.get("payment_status") or "unpaid",
-        told.get("client_reference_id") or order_named(told),
+        # Not client_reference_id: a payment link lets its buyer write that.
+        order_named(told),
         told["livemode"],
         told.get("currency") or "",
         told.get("amount_subtotal") or 0,

@@ -2,6 +2,8 @@
 
 from contextlib import AbstractAsyncContextManager
 
+import aiohttp
+
 from gateway.billing.house import Billing, billing
 from gateway.edge.request_ids import new_request_id
 from tests.billing.conftest import OpenShop
@@ -108,6 +110,34 @@ async def test_money_that_is_not_what_was_asked_is_held_for_a_person(shop: Shop)
     await shop.stripe.refund(session)
     await shop.reaches(key, order_id, "returned")
     assert await shop.proven()
+
+
+async def test_a_session_of_others_that_names_our_order_pays_nothing_of_it(shop: Shop) -> None:
+    key = (await shop.door.mint())["api_key"]
+    shop.stripe.faults.add(Fault(DROP, method="POST"))
+    assert (await shop.buy(key, name="one")).status == 503
+    shop.stripe.faults.clear()
+    (order,) = (await shop.door.ask("GET", "/v1/billing/orders", bearer=key)).json()["items"]
+    form = {
+        "mode": "payment",
+        "client_reference_id": order["order_id"],
+        "success_url": "https://a.example/",
+        "line_items[0][quantity]": "1",
+        "line_items[0][price_data][currency]": "usd",
+        "line_items[0][price_data][unit_amount]": "500",
+        "line_items[0][price_data][product_data][name]": "something cheap",
+    }
+    headers = {"Authorization": f"Bearer {shop.stripe.secret_key}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as client,
+        client.post(f"{shop.stripe.base_url}/v1/checkout/sessions", data=form) as made,
+    ):
+        session = (await made.json())["id"]
+    await shop.stripe.pay(session)
+    await shop.stripe.idle()
+    await _sweep(shop)
+    assert (await shop.order(key, order["order_id"]))["state"] == "created"
+    assert (await shop.balance(key))[1] == 0
 
 
 async def test_a_topup_is_usable_at_every_gateway_within_a_second(open_shop: OpenShop) -> None:
