@@ -9,7 +9,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.deepsearch import answers
@@ -18,6 +18,7 @@ from services.deepsearch.neighbours import Caller, Neighbour, NeighbourError, Re
 from services.deepsearch.research.mind import MindError
 from services.deepsearch.tools import Hit, Page
 from services.tokenizer import Tokenizer
+from services.turnstile import Turnstile
 
 SEARCH_S: Final = 15.0
 READ_S: Final = 30.0
@@ -37,12 +38,16 @@ MODEL_CHARACTERS: Final = 32_000
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The four services; any of them may not be there."""
+    """The four services; any of them may not be there.
+
+    `turnstile`: of the researches whose answers come at once, one goes on per turn of the loop.
+    """
 
     search: Neighbour
     reader: Neighbour
     embeddings: Neighbour
     rerank: Neighbour
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -205,10 +210,12 @@ class Toolbox:
         """The answer, or None and the step's outcome says why."""
         deadline_s = min(time.monotonic() + within_s, self._account.deadline_s)
         try:
-            return await near.post(path, fields, self._caller, deadline_s, headers)
+            reply = await near.post(path, fields, self._caller, deadline_s, headers)
         except NeighbourError as fault:
             step.outcome = str(fault)
             return None
+        await self._near.turnstile.through()
+        return reply
 
 
 def _estimate(texts: Sequence[str]) -> int:
