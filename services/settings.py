@@ -115,9 +115,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         reader_page_bytes=source.number(
             "READER_PAGE_BYTES", READER_PAGE_BYTES, 64 * 1024, 256 * 1024 * 1024
         ),
-        reader_body_bytes=source.number(
-            "READER_BODY_BYTES", READER_BODY_BYTES, 64 * 1024, 1024 * 1024 * 1024
-        ),
+        reader_body_bytes=source.number("READER_BODY_BYTES", READER_BODY_BYTES, 65_536, 1024**3),
         reader_worker_bytes=source.number(
             "READER_WORKER_BYTES", READER_WORKER_BYTES, 512 * 1024 * 1024, 64 * 1024**3
         ),
@@ -140,9 +138,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         data_dir=Path(source.word("DATA_DIR", ".sluice")).absolute(),
         models_file=source.path("MODELS_FILE"),
         model_threads=source.number("MODEL_THREADS", os.cpu_count() or 1, 1, 256),
-        model_body_bytes=source.number(
-            "MODEL_BODY_BYTES", MODEL_BODY_BYTES, 64 * 1024, 1024 * 1024 * 1024
-        ),
+        model_body_bytes=source.number("MODEL_BODY_BYTES", MODEL_BODY_BYTES, 65_536, 1024**3),
         image_bytes=source.number("IMAGE_BYTES", IMAGE_BYTES, 1024, 256 * 1024 * 1024),
         image_pixels=source.number("IMAGE_PIXELS", IMAGE_PIXELS, 1024, 1_000_000_000),
         search=search_settings.read(source),
