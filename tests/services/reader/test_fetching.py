@@ -140,15 +140,6 @@ async def test_images_without_text_get_one_from_the_model(
     assert asked["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base")
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/event-stream"])
-async def test_refusals_are_json_whatever_is_accepted(boat: Asker, accept: str) -> None:
-    answer = await boat.get("/http://10.0.0.1/", {"Accept": accept} if accept else {})
-    assert answer.status == 451
-    assert answer.headers["Content-Type"].startswith("application/json")
-    assert answer.json["status"] == 45102
-    assert answer.void
-
-
 async def test_an_encoded_line_end_in_the_path_is_part_of_the_target(
     boat: Asker, canal_site: Site
 ) -> None:
