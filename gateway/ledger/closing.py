@@ -35,21 +35,21 @@ class Exports:
         assert row is not None
         seq, upto_seq = row["after_seq"], row["upto_seq"]
         while upto_seq is not None and seq < upto_seq:
+            # A key's moves have no gap: so many of them are at most so many lines. A limit instead
+            # was planned as a sort of all that was left, for every page.
+            until = min(seq + page_lines, upto_seq)
             rows = await self._postgres.rows(
                 self._queries["usage_export"],
                 key_id,
                 seq,
-                upto_seq,
+                until,
                 first,
                 last,
-                page_lines,
                 deadline_ms=_PAGE_DEADLINE_MS,
             )
             if rows:
                 yield [row["line"] for row in rows]
-            if len(rows) < page_lines:
-                return
-            seq = rows[-1]["seq"]
+            seq = until
 
     async def key_days(self, key_id: int, first: date, last: date) -> list[KeyDay]:
         """The key's closed days with at least one line, the oldest first, at most 366."""

@@ -11,8 +11,8 @@ select coalesce((select max(upto_seq) from closed_key_day where key_id = $1 and 
            coalesce((select max(upto_seq) from closed_key_day where key_id = $1 and day <= $3), 0)
        else (select seq from key_balance where key_id = $1) end as upto_seq;
 
--- usage_export: the next lines of a key's export, each in its canonical form
-select l.seq, usage_text(l.seq, l.kind, l.request_id, l.product, l.outcome, l.rule, l.tokens,
+-- usage_export: the lines of a key's export between two moves, each in its canonical form
+select usage_text(l.seq, l.kind, l.request_id, l.product, l.outcome, l.rule, l.tokens,
     l.trial, l.paid, l.shortfall, l.reported_tokens, l.decided_ms, l.posted_at) as line
 from usage_line l left join lateral (
     select k.day from closed_key_day k where k.key_id = l.key_id and k.upto_seq >= l.seq
@@ -20,7 +20,7 @@ from usage_line l left join lateral (
 where l.key_id = $1 and l.seq > $2 and l.seq <= $3
     and coalesce(closed.day, greatest((l.posted_at at time zone 'UTC')::date,
         (select max(day) + 1 from closed_day))) between $4 and $5
-order by l.seq limit $6;
+order by l.seq;
 
 -- closed_key_days: the closed days of a key, each with its way to the root of the day
 select to_char(k.day, 'YYYY-MM-DD') as day, k.after_seq, k.upto_seq, k.lines, k.tokens,
