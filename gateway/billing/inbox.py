@@ -80,8 +80,13 @@ class Inbox:
                 done += 1
             else:
                 orders.setdefault(order_id, []).append(row)
-        ended = await asyncio.gather(*(self._work(name, of) for name, of in orders.items()))
-        return done + sum(ended)
+        works = (self._work(name, of) for name, of in orders.items())
+        for ended in await asyncio.gather(*works, return_exceptions=True):
+            # A bug at one order must not keep the others from being ended.
+            if isinstance(ended, BaseException):
+                raise ended
+            done += ended
+        return done
 
     async def _order_of(self, row: InboxRow) -> str | None:
         known = await self._till.find(row.order_hint, row.session_hint, row.payment_hint)
