@@ -5,13 +5,13 @@ is not settled is said to be so, with the closest passage. Every quote is a sent
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.deepsearch.research import comparing
 from services.deepsearch.research.comparing import Decided, Side
 from services.deepsearch.research.frontier import Frontier, Sentence
-from services.deepsearch.research.kinds import Wants, shares_words, spans, wanted
+from services.deepsearch.research.kinds import Wants, life_date, shares_words, spans, wanted
 from services.deepsearch.research.mind import Draft, Evidence, Known, Task
 from services.deepsearch.research.sayings import Sayings, sayings
 from services.deepsearch.research.text import key_of, sentences
@@ -22,8 +22,11 @@ SURE: Final = 0.30
 # How much likeness to the last thing asked counts beside the sentence's own score, and a page at
 # the depth that the question has.
 LAST, DEEP = 0.5, 0.3
+UNLINKED: Final = 0.5
 SENTENCES_SHOWN: Final = 5
-BEHIND: Final = 0.4
+# From this likeness on, or with so many letters in common, a sentence tells of what is asked.
+BEHIND: Final = 0.55
+STEM: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,36 @@ class Composer:
             for row in self.frontier.sentences.get(page.url, ())
             for span in spans(kind, row.text, row.mentions, self._unwanted(row))
         ]
+        if kind is Wants.DATE:
+            found += self._of_life()
         return max(found, key=lambda each: each.score, default=None)
+
+    def _of_life(self) -> list[Found]:
+        """Dates of birth and death that stand in brackets where a page begins."""
+        made = []
+        for rows in self.frontier.sentences.values():
+            date = life_date(self.frontier.asked.text, rows[0].text) if rows else None
+            if date is not None:
+                made.append(Found(date, rows[0], self._score(replace(rows[0], score=1.0))))
+        return made
 
     def _score(self, row: Sentence) -> float:
         asked = self.frontier.asked
         last = max(row.parts[0], row.parts[-1]) if row.parts else row.score
         near = (1 - LAST) * row.score + LAST * last
-        deepest = max(0, asked.parts_count - 1)
+        deepest = asked.hops - 1
         depth = min(self.frontier.depth(row.title), deepest)
         way = self._worth(row)
+        if asked.keys and not self._is_linked(row):
+            near *= UNLINKED
         return near * (0.4 + 0.6 * way) * (1 + DEEP * (depth / deepest if deepest else 0.0))
+
+    def _is_linked(self, row: Sentence) -> bool:
+        """Whether the page or the sentence has to do with a name of the question or on the way."""
+        keys = self.frontier.asked.keys
+        if key_of(row.title) in keys or any(mention.key in keys for mention in row.mentions):
+            return True
+        return self.frontier.asked.hops > 1 and key_of(row.title) in self.frontier.steps
 
     def _worth(self, row: Sentence) -> float:
         page = next((p for p in self.known.pages if p.url == row.url), None)
@@ -117,16 +140,21 @@ class Composer:
     def _side(self, name: str) -> Side:
         """The page of that name, or the one behind it where the question asks for that."""
         rows = self._rows_of(name)
-        if self.frontier.asked.parts_count < 2 or not rows:
+        if self.frontier.asked.hops < 2 or not rows:
             return Side(name, rows)
         titles = {row.title for row in rows}
         steps = [step for step in self.frontier.steps.values() if step.source.title in titles]
         for step in sorted(steps, key=lambda step: -step.worth):
             behind = self._rows_of(step.name)
-            likeness = max(step.source.parts, default=0.0)
-            if behind and likeness >= BEHIND:
+            if behind and self._is_asked(step.source):
                 return Side(name, behind)
         return Side(name, rows)
+
+    def _is_asked(self, row: Sentence) -> bool:
+        """Whether the question names what the sentence tells of: director, directed."""
+        words, said = self.frontier.asked.relations, row.text.lower()
+        stems = [word.lower()[:STEM] for word in words if len(word) >= STEM]
+        return any(stem in said for stem in stems) or max(row.parts, default=0.0) >= BEHIND
 
     def _rows_of(self, name: str) -> tuple[Sentence, ...]:
         key = key_of(name)

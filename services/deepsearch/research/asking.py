@@ -21,6 +21,12 @@ BOUNDARY: Final = re.compile(
     r"où|quien|cuyo|cuya|donde)\b)|\b(?:of|von|des|du|de|del)\b|['’]s\b|,|\b(?:and|or|und|oder)\b",
     re.IGNORECASE,
 )
+# Of these, where one question is inside another.
+NESTING: Final = re.compile(
+    r"\b(?:that|which|who|whom|whose|where|when|dessen|deren|dont|cuyo|cuya|of|von|des|du|de|del)\b"
+    r"|['’]s\b|的|の",
+    re.IGNORECASE,
+)
 URL: Final = re.compile(r"https?://[^\s<>\"'）)\]]+[^\s<>\"'）)\].,;:!?]")
 
 
@@ -30,6 +36,7 @@ class Asked:
 
     `relations`: its words that belong to no name, as written. `skeleton`: the question without its
     names. `segments`: the parts of the skeleton, `parts_count` single ones and then neighbours.
+    `hops`: how many questions are inside each other.
     """
 
     text: str
@@ -39,6 +46,7 @@ class Asked:
     skeleton: str
     segments: tuple[str, ...]
     parts_count: int
+    hops: int
     queries: tuple[str, ...]
     urls: tuple[str, ...]
 
@@ -53,6 +61,7 @@ def asked(question: str) -> Asked:
     skeleton = without(text, found)
     parts = [part.strip(" ?.!,'’") for part in BOUNDARY.split(skeleton)]
     parts = [part for part in parts if content_words(part)]
+    nested = [part for part in NESTING.split(skeleton) if content_words(part)]
     pairs = [f"{one} {other}" for one, other in pairwise(parts)]
     queries = [text, *found[:NAMES_MOST], *dense_parts(text)[:PIECES_MOST]]
     if not found and relations:
@@ -65,6 +74,7 @@ def asked(question: str) -> Asked:
         skeleton=skeleton,
         segments=tuple(parts + pairs),
         parts_count=len(parts),
+        hops=max(1, len(nested)),
         queries=tuple(dict.fromkeys(queries)),
         urls=urls,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.deepsearch.research.frontier import Sentence
-from services.deepsearch.research.kinds import NUMBER, years
+from services.deepsearch.research.kinds import DIED, NUMBER, years
 from services.deepsearch.research.text import content_words, key_of
 
 LESS: Final = re.compile(
@@ -28,7 +28,6 @@ OF_SIZE: Final = re.compile(
     r"kleiner|länger|höher|grand|long|grande|largo)\b",
     re.IGNORECASE,
 )
-DIED: Final = re.compile(r"\b(?:die[ds]?|death|longer lived|gestorben|starb|mort|murió)\b", re.I)
 SAME: Final = re.compile(
     r"\b(?:same|both|share|equally|gleiche[nrs]?|selbe[nrs]?|beide|même|tous les deux|"
     r"mism[oa]|ambos)\b|同|都",

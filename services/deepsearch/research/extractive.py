@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from services.deepsearch.research import shaping
+from services.deepsearch.fitting import fitted
 from services.deepsearch.research.answering import Composer
 from services.deepsearch.research.asking import asked
 from services.deepsearch.research.frontier import Frontier
@@ -63,7 +63,7 @@ class Extractive:
         draft = await asyncio.to_thread(Composer(task, frontier, known).draft, force=force)
         if task.schema is None:
             return draft
-        return replace(draft, fields=await asyncio.to_thread(shaping.fill, task.schema, draft))
+        return replace(draft, fields=fitted(task.schema, draft))
 
     async def evaluate(self, task: Task, draft: Draft, known: Known, tools: Tools) -> Verdict:
         """Definitive, and every quote stands in its page."""

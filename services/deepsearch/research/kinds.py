@@ -68,6 +68,12 @@ NUMBER: Final = re.compile(
     r"(?:\s+(?:million|billion|thousand|hundred|Millionen|Milliarden|millions|kilomet\w+|met(?:er|re)s?|km²?|kg|mi(?:les)?|"
     r"feet|ft|years?|m|square \w+|people|inhabitants))*"
 )
+BORN: Final = re.compile(r"\b(?:born|birth\w*|geboren|geburt\w*|née?|nació)\b|生", re.IGNORECASE)
+DIED: Final = re.compile(r"\b(?:die[ds]?|death|gestorben|starb|mort|murió)\b|死|卒", re.IGNORECASE)
+LIFE: Final = re.compile(
+    r"[(（](?:[^()（）]{0,80}?\b)?(?P<born>[^()（）–-]{0,40}\d{3,4}年?[^()（）–-]{0,10})"
+    r"(?:\s?[–-]\s?(?P<died>[^()（）]{0,60}\d{3,4}[^()（）]{0,10}))?[)）]"
+)
 EITHER: Final = re.compile(r"\b(?:or|oder|ou|o)\b|还是|還是")
 
 
@@ -126,8 +132,7 @@ def spans(
 ) -> list[Span]:
     """What in the sentence may be the answer, best first; `unwanted` are names that are not."""
     if kind is Wants.DATE:
-        found = DATE.findall(sentence)
-        return [Span(text, 1.0 + 0.1 * (len(text) > 4)) for text in found]
+        return [Span(text, 1.0 + 0.1 * (len(text) > 4)) for text in DATE.findall(sentence)]
     if kind is Wants.NUMBER:
         rows = [match[0].strip() for match in NUMBER.finditer(sentence)]
         return [Span(t, 0.6 if re.fullmatch(r"1[89]\d\d|20[0-2]\d", t) else 1.0) for t in rows if t]
@@ -137,6 +142,16 @@ def spans(
         if mention.key not in unwanted and not _inside(mention.key, unwanted)
     ]
     return sorted(made, key=lambda span: -span.fitness)
+
+
+def life_date(question: str, sentence: str) -> str | None:
+    """The date of birth or death, where that is asked and stands behind a name: (1911 - 1987)."""
+    born, died = BORN.search(question), DIED.search(question)
+    life = LIFE.search(sentence)
+    if life is None or not (born or died):
+        return None
+    found = DATE.search(life["died"] or "" if died else life["born"])
+    return found[0] if found else None
 
 
 def _inside(key: str, unwanted: frozenset[str]) -> bool:

@@ -80,11 +80,8 @@ class _Run:
         await self._team(plan)
         queries: Sequence[str] = plan.queries or (self.task.question,)
         urls: Sequence[str] = plan.urls
-        for attempt in range(1, max(1, self.options.max_attempts) + 1):
-            news = await self._gather(queries, urls)
-            if attempt > 1 and not news:
-                # The same evidence would give the same answer.
-                return None
+        for _ in range(max(1, self.options.max_attempts)):
+            await self._gather(queries, urls)
             if self.work.spent or not self.tools.remaining_tokens():
                 self.finish = BUDGET
                 return None
@@ -123,22 +120,19 @@ class _Run:
             return Draft(f"{best.quote} [^1]", (best,), definitive=False)
         return Draft(self.say.nothing, definitive=False)
 
-    async def _gather(self, queries: Sequence[str], urls: Sequence[str]) -> bool:
-        """Rounds of reading until the mind has enough; answers whether there was any news."""
-        any_news = False
+    async def _gather(self, queries: Sequence[str], urls: Sequence[str]) -> None:
+        """Rounds of reading until the mind has enough, or a round brings nothing new."""
         for _ in range(ROUNDS_MOST):
-            if not (self.work.fresh(queries) or urls or not any_news):
-                break
+            if not (self.work.fresh(queries) or urls):
+                return
             news = await self.work.attend(queries, urls)
-            any_news = any_news or news
             if not news or self.work.spent:
-                break
+                return
             reflection = await self.mind.reflect(self.task, self.work.known(), self.tools)
             self._think(reflection)
             queries, urls = (*reflection.queries, *reflection.gaps), reflection.urls
             if reflection.ready:
-                break
-        return any_news
+                return
 
     async def _answered(self, *, force: bool) -> Draft:
         draft = await self.mind.answer(self.task, self.work.known(), self.tools, force=force)

@@ -108,7 +108,7 @@ SPOKEN: Final = {
 }
 # Words by which a question shows its language.
 _TELLING: Final = {
-    "de": "der die das ist wer wie welche welcher welches wann wurde und von eine warum",
+    "de": "der die das dem den ist wer wo wie liegt welche welcher wann wurde und von eine",
     "fr": "le la les est qui quel quelle quand où des dans une pourquoi",
     "es": "el los las es quién cuál cuándo dónde una qué por cómo fue",
     "en": "the is who what which when where was did how are of",

@@ -159,6 +159,10 @@ def _parts(whole: str, *, first: bool) -> Iterator[str]:
     if not name:
         return
     pieces = [_bare(piece) for piece in SPLIT_WITHIN.split(name)]
+    if not all(pieces):
+        # `A in 1920` is A.
+        yield from filter(None, pieces)
+        return
     if len(pieces) > 1:
         yield from (piece for piece in pieces if len(piece.split()) > 1)
         if first and " " not in pieces[0]:
