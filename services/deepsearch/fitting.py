@@ -1,8 +1,9 @@
 """Puts a found answer into the fields of a schema, for a mind that writes no JSON itself. Pure.
 
 It refuses to invent: a field gets the answer's words, a number, date, yes or no that stands in
-them, or what the citations say; what cannot be filled so is left out. Whether the whole is valid is
-for the schema to say.
+them, or what the citations say; what cannot be filled so is left out. It is bounded whatever the
+schema is. Whether the whole is valid is for the schema to say, and that is found out elsewhere:
+a pattern of a client may take for ever.
 """
 
 import re
@@ -10,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.deepsearch.research.mind import Evidence
+from services.deepsearch.research.mind import Draft, Evidence
 
 FOOTNOTE: Final = re.compile(r"\s*\[\^\d+\]")
-NUMBER: Final = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?")
+NUMBER: Final = re.compile(r"-?\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,9})?|-?\d{1,15}(?:\.\d{1,9})?")
 DATE: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 YES: Final = re.compile(r"\W*(yes|true)\b", re.IGNORECASE)
 NO: Final = re.compile(r"\W*(no|not|false)\b", re.IGNORECASE)
 ADDRESS_NAMES: Final = ("url", "uri", "link", "source", "reference", "citation")
 QUOTE_NAMES: Final = ("quote", "evidence", "snippet", "passage")
 TITLE_NAMES: Final = ("title", "headline")
+LONG_NAMES: Final = ("explanation", "reason", "summary", "description", "detail", "text", "why")
+DATE_NAMES: Final = ("date", "year", "when")
 DEPTH_MOST: Final = 12
 ITEMS_MOST: Final = 20
 # A schema may refer to itself in several places; what is larger is not filled.
@@ -33,10 +36,14 @@ class _UnfilledError(Exception):
 
 @dataclass(slots=True)
 class Fitter:
-    """One answer and its citations, for any schema; used once."""
+    """One answer and its citations, for any schema; used once.
+
+    `short` is the bare answer within `answer`, or all of it.
+    """
 
     root: Node
     answer: str
+    short: str
     citations: Sequence[Evidence]
     nodes_left: int = NODES_MOST
 
@@ -73,7 +80,7 @@ class Fitter:
         if kind == "array":
             return self._array(node, name, level, cited)
         if kind in ("integer", "number"):
-            return self._number(kind == "integer")
+            return self._number(kind == "integer", name.lower())
         if kind == "boolean":
             return self._truth()
         if kind == "null":
@@ -118,14 +125,17 @@ class Fitter:
         elif _is_named(name, TITLE_NAMES):
             found = source.title if source else ""
         else:
-            found = self.answer
+            found = self.answer if _is_named(name, LONG_NAMES) else self.short
         if not found:
             raise _UnfilledError
         most = node.get("maxLength")
         return found[:most] if isinstance(most, int) else found
 
-    def _number(self, whole: bool) -> int | float:
-        for text in NUMBER.findall(self.answer):
+    def _number(self, whole: bool, name: str) -> int | float:
+        texts = NUMBER.findall(self.short)
+        if not texts or _is_named(name, DATE_NAMES):
+            texts += NUMBER.findall(self.answer)
+        for text in texts:
             value = float(text.replace(",", ""))
             if value.is_integer():
                 return int(value)
@@ -134,19 +144,19 @@ class Fitter:
         raise _UnfilledError
 
     def _truth(self) -> bool:
-        if YES.match(self.answer):
+        if YES.match(self.short):
             return True
-        if NO.match(self.answer):
+        if NO.match(self.short):
             return False
         raise _UnfilledError
 
     def _chosen(self, values: Sequence[Any]) -> Any:
         """The value that the answer names, the longest if several."""
-        lower = self.answer.lower()
-        named = [value for value in values if str(value).lower() in lower and value is not None]
-        if not named:
-            raise _UnfilledError
-        return max(named, key=lambda value: len(str(value)))
+        for said in (self.short.lower(), self.answer.lower()):
+            named = [each for each in values if each is not None and str(each).lower() in said]
+            if named:
+                return max(named, key=lambda value: len(str(value)))
+        raise _UnfilledError
 
     def _first(self, nodes: Sequence[Any], name: str, level: int, cited: Evidence | None) -> Any:
         for node in nodes:
@@ -172,9 +182,10 @@ class Fitter:
         raise _UnfilledError
 
 
-def fitted(schema: Node, answer: str, citations: Sequence[Evidence]) -> Any:
+def fitted(schema: Node, draft: Draft) -> Any:
     """The answer as the schema wants it, as far as it can be; None where it cannot at all."""
-    return Fitter(schema, FOOTNOTE.sub("", answer).strip(), citations).value()
+    answer = FOOTNOTE.sub("", draft.text).strip()
+    return Fitter(schema, answer, draft.short.strip() or answer, draft.citations).value()
 
 
 def _is_named(name: str, words: Sequence[str]) -> bool:

@@ -19,7 +19,6 @@ from services.deepsearch import attachments as files
 from services.deepsearch.account import Account
 from services.deepsearch.ask import Ask
 from services.deepsearch.attachments import Attachment
-from services.deepsearch.fitting import fitted
 from services.deepsearch.forms import Outcome
 from services.deepsearch.llm.client import Model
 from services.deepsearch.llm.mind import LlmMind
@@ -152,8 +151,6 @@ class Session:
         if schema is None:
             return _outcome("text", found.answer, found)
         value = found.fields if found.fields is not None else _parsed(found.answer)
-        if value is None and self._means.model is None:
-            value = fitted(schema.document, found.answer, found.citations)
         why = await _why_not(schema, value)
         if why is not None:
             return _error(f"No answer is valid by the schema: {why}")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.deepsearch import checking
 from services.deepsearch.fitting import fitted
-from services.deepsearch.research.mind import Evidence
+from services.deepsearch.research.mind import Draft, Evidence
 from tests.services.deepsearch import standin as standins
 from tests.services.deepsearch.desk import Desk
 from tests.services.deepsearch.standin import Standin
@@ -106,7 +106,7 @@ async def test_without_a_model_found_words_fill_the_fields(plain: Desk) -> None:
 def test_schema_that_refers_to_itself_many_times_is_given_up_soon() -> None:
     many = {name: {"$ref": "#"} for name in "abcdefgh"}
     begun_s = time.process_time()
-    fitted({"type": "object", "properties": many}, "yes", [])
+    fitted({"type": "object", "properties": many}, Draft("yes"))
     assert time.process_time() - begun_s < 1
 
 
@@ -142,4 +142,4 @@ NODES = st.recursive(
 def test_any_schema_is_filled_or_not_but_never_breaks(schema: Any, answer: str) -> None:
     source = Evidence("https://a.test/", "A", "a quote")
     if isinstance(schema, dict):
-        fitted(schema, answer, [source])
+        fitted(schema, Draft(answer, (source,), short=answer[:5]))

@@ -15,15 +15,12 @@ from tests.services.asking import SECRET
 from tests.services.deepsearch.wiki import KEEPER, PAGES, SHELVED
 from tests.services.site import Site
 
-NAMES = ("search", "reader", "embeddings", "rerank")
-
 
 def _near(urls: Mapping[str, str]) -> Neighbours:
-    made = {
-        name: Neighbour(name, urls.get(f"SLUICE_SERVICE_{name.upper()}_URL", ""), SECRET.encode())
-        for name in NAMES
-    }
-    return Neighbours(**made)
+    def one(name: str) -> Neighbour:
+        return Neighbour(name, urls.get(f"SLUICE_SERVICE_{name.upper()}_URL", ""), SECRET.encode())
+
+    return Neighbours(one("search"), one("reader"), one("embeddings"), one("rerank"))
 
 
 class Bench:
