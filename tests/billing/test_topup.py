@@ -95,6 +95,24 @@ async def test_promotion_codes_and_tax_change_what_is_paid_and_not_the_tokens(sh
     assert await shop.proven()
 
 
+async def test_invoice_that_comes_later_and_events_of_an_old_version_are_understood(
+    shop: Shop,
+) -> None:
+    key = (await shop.door.mint())["api_key"]
+    shop.stripe.use_version("2020-08-27")
+    shop.stripe.late_invoices()
+    order_id, session = await shop.session_of(key)
+    await shop.stripe.pay(session)
+    assert (await shop.reaches(key, order_id, "paid"))["invoice_url"] is None
+    await shop.stripe.issue_invoice(session)
+
+    async def linked() -> bool:
+        return bool((await shop.order(key, order_id))["invoice_url"])
+
+    await until(linked)
+    assert (await shop.balance(key))[1] == SMALL_TOKENS
+
+
 async def test_stripe_away_is_a_503_that_may_be_repeated_and_makes_one_session(
     shop: Shop,
 ) -> None:
