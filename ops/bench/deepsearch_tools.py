@@ -23,7 +23,7 @@ from services.search.index.library import Library
 from services.search.index.passages import best_passage
 from services.settings import load
 from services.tokenizer import DEFAULT, Tokenizer
-from tests.services.deepsearch.research.world import Passage
+from tests.services.deepsearch.research.things_of_world import Passage
 
 
 class Searcher(Protocol):

@@ -71,18 +71,19 @@ class Extractive:
         say = sayings(task.language, task.question)
         texts = {page.url: page.text for page in known.pages}
         if not all(cited.quote in texts.get(cited.url, "") for cited in draft.citations):
-            return Verdict(False, say.unsupported, self._gaps(task, known), say.unsupported)
+            return Verdict(False, say.unsupported, await self._gaps(task, known), say.unsupported)
         if not draft.definitive:
-            return Verdict(False, say.undecided, self._gaps(task, known), say.undecided)
+            return Verdict(False, say.undecided, await self._gaps(task, known), say.undecided)
         return Verdict(passed=True)
 
-    def _gaps(self, task: Task, known: Known) -> tuple[str, ...]:
+    async def _gaps(self, task: Task, known: Known) -> tuple[str, ...]:
         """What has not been looked for: names with what is asked, and names that lead further."""
         frontier = self._frontier(task)
         question = frontier.asked
         rest = " ".join(question.relations[:GAPS_MOST])
         found = [f"{name} {rest}".strip() for name in question.names]
-        found += [step.query for step in frontier.further(known)[:GAPS_MOST]]
+        further = asyncio.to_thread(frontier.further, known, GAPS_MOST)
+        found += [step.query for step in await further]
         return tuple(query for query in dict.fromkeys(found) if query not in known.queries)
 
     def _frontier(self, task: Task) -> Frontier:

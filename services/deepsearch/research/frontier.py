@@ -89,14 +89,15 @@ class Frontier:
         room = min(WIDTH, QUERIES_MOST - len(known.queries))
         if self._rounds > most or room <= 0:
             return []
-        found = self.further(known)[:room]
+        found = await asyncio.to_thread(self.further, known, room)
         for step in found:
             self.steps[step.key] = step
         return found
 
-    def further(self, known: Known) -> list[Step]:
-        """All names that could be looked up, best first."""
-        return sorted(self._open(known).values(), key=lambda step: -step.worth)
+    def further(self, known: Known, most: int) -> list[Step]:
+        """The best names that could be looked up."""
+        found = sorted(self._open(known).values(), key=lambda lead: -lead[0])[:most]
+        return [self._step(mention, worth, row) for worth, mention, row in found]
 
     def depth(self, page_title: str) -> int:
         """How many steps lead to a page of that title."""
@@ -113,12 +114,12 @@ class Frontier:
         scores = [evidence.score for evidence in known.evidence if evidence.url == page.url]
         return ASIDE * max(scores, default=0.0)
 
-    def _open(self, known: Known) -> dict[str, Step]:
+    def _open(self, known: Known) -> dict[str, tuple[float, Mention, Sentence]]:
         """All names that may be looked up, with the best sentence for each."""
         read = {key_of(page.title) for page in known.pages} | self.asked.keys
         titles = read | {key_of(hit.title) for hit in known.hits}
         last_words = {title.rpartition(" ")[2] for title in read if " " in title}
-        best: dict[str, Step] = {}
+        best: dict[str, tuple[float, Mention, Sentence]] = {}
         for page in known.pages:
             rows = self.sentences.get(page.url, ())
             chain = self.worth(page, known)
@@ -134,8 +135,8 @@ class Frontier:
                     # A surname of somebody known.
                     if key in last_words:
                         continue
-                    if key not in best or best[key].worth < value:
-                        best[key] = self._step(mention, value, row)
+                    if key not in best or best[key][0] < value:
+                        best[key] = (value, mention, row)
         return best
 
     def _fitness(self, mention: Mention, titles: set[str]) -> float:

@@ -168,4 +168,4 @@ async def test_quotes_stand_verbatim_and_supporting_passages_are_read() -> None:
         assert answer.answer
         assert all(citation.quote in texts[citation.url] for citation in answer.citations)
         assert web.account.total_tokens == sum(web.step_tokens.values()) < 100_000
-    assert complete >= 12 > at_once + 4
+    assert complete >= max(10, at_once + 4)
