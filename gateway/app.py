@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.billing.house import Billing, billing
+from gateway.control.web.house import watch_of, web_side
 from gateway.edge.pipeline import Pipeline
 from gateway.edge.repeats import Repeats
 from gateway.edge.request_ids import new_request_id
@@ -22,6 +23,7 @@ from gateway.edge.upstream import Upstreams
 from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.front_door import front_door
 from gateway.ground import Ground, ended, ground, ops_parts
+from gateway.keys.format import key_hmac
 from gateway.loop import forever
 from gateway.metering.adopt import Adopter
 from gateway.metering.meter import Meter
@@ -97,7 +99,11 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
         shop = await stack.enter_async_context(_billing(base))
         repeats = Repeats(base.answers, meter, telemetry)
-        server, pipeline = front_door(base, meter, upstreams, secrets, shop, repeats)
+        pepper = secrets["key_pepper"].encode()
+        web = await stack.enter_async_context(
+            web_side(settings, lambda text: key_hmac(pepper, text))
+        )
+        server, pipeline = front_door(base, meter, upstreams, secrets, shop, repeats, web)
         pulse = Pulse(
             gate,
             meter,
@@ -175,15 +181,22 @@ async def background(base: Ground) -> AsyncIterator[None]:
         (base.answers.forget, "answers", _FORGET_EVERY_MS),
         (months, "months", 3_600_000),
     )
+    base.telemetry.background_workers.set(1)
     async with _billing(base) as shop:
         more = () if shop is None else shop.works()
         tasks = [
             _repeating(run, name, idle_ms)
-            for run, name, idle_ms in (*works, *more, *oversight(base))
+            for run, name, idle_ms in (
+                *works,
+                *more,
+                *oversight(base),
+                *watch_of(base.settings, base.postgres),
+            )
         ]
         try:
             yield
         finally:
+            base.telemetry.background_workers.set(0)
             for task in tasks:
                 await ended(task)
 

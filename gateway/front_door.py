@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from gateway.billing.house import Billing
 from gateway.control.desk import Desk, DeskParts
 from gateway.control.readiness import Readiness, SpoolState, stores
+from gateway.control.web.site import Site
+from gateway.control.web.visit import Web
 from gateway.edge.address import Addresses
 from gateway.edge.admitting import Admitter
 from gateway.edge.doors import Kind
@@ -41,33 +43,32 @@ def front_door(
     secrets: Mapping[str, str],
     shop: Billing | None,
     repeats: Repeats,
+    web: Web,
 ) -> tuple[Server, Pipeline]:
     """The request path on top of everything else."""
     settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
     keys = KeyStore(book, secrets["key_pepper"].encode(), settings.key_prefix)
-    identifier = Identifier(keys, Addresses(settings.trusted_proxies))
+    identifier = Identifier(keys, Addresses(settings.trusted_proxies), web.sessions)
     signer = Signer(secrets["internal_secret"])
     unmetered = Unmetered(upstreams, signer, identifier, book)
     readiness = Readiness(
         stores(base.link, base.postgres), lambda: SpoolState(1, int(not meter.healthy))
     )
     catalogue, shelf = base.catalogue, base.shelf
-    desk = Desk(
-        DeskParts(
-            settings,
-            catalogue,
-            book,
-            shelf,
-            gate,
-            keys,
-            identifier,
-            readiness,
-            telemetry,
-            base.reserves,
-            shop,
-        )
+    desk = DeskParts(
+        settings,
+        catalogue,
+        book,
+        shelf,
+        gate,
+        keys,
+        identifier,
+        readiness,
+        telemetry,
+        base.reserves,
+        shop,
     )
-    doors = {**desk.doors(), **unmetered.doors()}
+    doors = {**Desk(desk, Site(desk, web)).doors(), **unmetered.doors()}
     parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats)
     pipeline = Pipeline(parts)
     bounds = Bounds(settings.header_deadline_ms, settings.max_connections)

@@ -24,7 +24,8 @@ _BODY_DEADLINE_MS: Final = 30_000
 class Call:
     """A call that was identified; `key_id` is None where no key is needed.
 
-    `raw` is the body as it came, where that is what a handler wants.
+    `raw` is the body as it came, where that is what a handler wants. `receiver` is another key
+    that the caller was found to own, for who cannot type it.
     """
 
     exchange: Exchange
@@ -34,6 +35,7 @@ class Call:
     query: Mapping[str, str]
     body: Mapping[str, Any]
     raw: bytes = b""
+    receiver: int | None = None
 
     def number(self, name: str, default: int, most: int) -> int | Problem:
         """A whole number of the query from 1 to `most`."""

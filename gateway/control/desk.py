@@ -11,6 +11,7 @@ from gateway.control import billing, dash, exporting, giving, owner, pages, rech
 from gateway.control.call import Call, Reply, Stream, body_of, query_of, raw_body_of
 from gateway.control.desk_parts import DeskParts
 from gateway.control.minting import mint
+from gateway.control.web.site import Site
 from gateway.edge import refusals
 from gateway.edge.doors import Kind
 from gateway.edge.exchange import Exchange
@@ -72,8 +73,9 @@ _ENTRIES: Mapping[str, _Entry] = {
 class Desk:
     """Answers CONTROL, PROBE, INDEX and WEB."""
 
-    def __init__(self, parts: DeskParts) -> None:
+    def __init__(self, parts: DeskParts, site: Site) -> None:
         self._parts = parts
+        self._site = site
 
     def doors(self) -> Mapping[Kind, Door]:
         """For the pipeline."""
@@ -147,8 +149,11 @@ class Desk:
         await self._send(exchange, route, request_id, reply)
 
     async def web(self, exchange: Exchange, route: Route, request_id: str) -> None:
-        """The front page of a bare host: what is here, in plain text."""
-        await self._send(exchange, route, request_id, pages.front(self._parts, exchange))
+        """The web pages; a client that wants no page gets the front page in plain text."""
+        if route.name == pages.FRONT and "text/html" not in exchange.headers.get("Accept", ""):
+            await self._send(exchange, route, request_id, pages.front(self._parts, exchange))
+            return
+        await self._site.answer(exchange, route, request_id)
 
     async def _send(
         self, exchange: Exchange, route: Route, request_id: str, reply: Reply | Stream | Problem

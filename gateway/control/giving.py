@@ -236,7 +236,7 @@ async def _asked(
     if tokens is not None and (type(tokens) is not int or not 1 <= tokens <= MAX_COPY_TOKENS):
         text = f"must be null or a whole number from 1 to {MAX_COPY_TOKENS}; {end}"
         return refusals.invalid_field("tokens", text)
-    given, receiver = call.body.get(field), None
+    given, receiver = call.body.get(field), call.receiver
     if given is not None:
         if not isinstance(given, str):
             return refusals.invalid_field(field, f"must be null or a key; {end}")

@@ -12,6 +12,8 @@ from gateway.control.owner import settled
 from gateway.edge.exchange import Exchange
 from gateway.keys.format import format_key_id
 
+# The one page that is also told in plain text.
+FRONT: Final = "page.front"
 # What a Host header may look like to be shown again; anything else is replaced by the domain.
 _HOST: Final = re.compile(
     r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
@@ -58,4 +60,4 @@ def front(parts: DeskParts, exchange: Exchange) -> Reply:
         state = "" if product.service in parts.settings.service_urls else "  (not deployed here)"
         path = product.paths[0] if product.paths else "/"
         offered.append(f"{product.name:20} {product.host}.{parts.settings.domain}{path}{state}")
-    return Reply(200, "\n".join(offered) + "\n")
+    return Reply(200, "\n".join(offered) + "\n", {"vary": "Accept"})

@@ -73,7 +73,6 @@ MODELS: Final = (
     Door("GET", "/v1/models", Kind.FORWARD, "models", "embeddings"),
     Door("GET", "/v1/models/{}", Kind.FORWARD, "models", "embeddings"),
 )
-WEB: Final = (Door("GET", "/", Kind.WEB, "web"), Door("HEAD", "/", Kind.WEB, "web"))
 API: Final = (
     *KEYS,
     *CLASSIFIERS,
@@ -98,6 +97,5 @@ DASH: Final = (
     Door("GET", "/api/v1/product", Kind.CONTROL, "dash.products"),
     Door("GET", "/api/v1/models", Kind.CONTROL, "dash.models"),
     Door("POST", "/api/v1/checkout_session", Kind.CONTROL, "dash.checkout", needs_key=True),
-    *WEB,
 )
-BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS, *WEB)
+BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS)

@@ -1,18 +1,31 @@
 """Who asks: the key in the Authorization header, else the client's address.
 
+Below `/web/call` it is the session of a page of ours, and nothing else.
+
 Refuses to say whether a key may still be used: status and balance are read at admission.
 """
 
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 from gateway.admission.scripts import tag_of
 from gateway.edge import refusals
 from gateway.edge.address import Addresses
 from gateway.edge.authorization import extract_key
+from gateway.edge.doors_of_web import CALL
 from gateway.edge.exchange import Exchange
 from gateway.errors import Problem
 from gateway.keys.store import KeyStore
 from gateway.products.product import Family
+
+_BY_SESSION: Final = f"{CALL}/"
+
+
+class Callers(Protocol):
+    """Who is signed in on our pages."""
+
+    async def caller(self, exchange: Exchange) -> int | Problem:
+        """The id of the key of the session that makes this call, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +40,18 @@ class Subject:
 class Identifier:
     """Finds the subject of a request."""
 
-    def __init__(self, keys: KeyStore, addresses: Addresses) -> None:
+    def __init__(self, keys: KeyStore, addresses: Addresses, callers: Callers) -> None:
         self._keys = keys
         self._addresses = addresses
+        self._callers = callers
 
     async def subject(
         self, exchange: Exchange, family: Family, *, needs_key: bool
     ) -> Subject | Problem:
         """The subject, or why it cannot be told; raises PostgresUnavailable on a cold key."""
+        if exchange.target.startswith(_BY_SESSION):
+            found = await self._callers.caller(exchange)
+            return found if isinstance(found, Problem) else _subject(found)
         header = exchange.headers.get("Authorization")
         key = extract_key(header, family)
         if isinstance(key, Problem):
@@ -46,10 +63,14 @@ class Identifier:
             key_id = await self._keys.find(key)
         if key_id is None:
             return refusals.invalid_key()
-        text = f"k:{key_id}"
-        return Subject(text, tag_of(text), key_id)
+        return _subject(key_id)
 
     def anonymous(self, exchange: Exchange) -> Subject:
         """The subject of the client's address."""
         text = "a:" + self._addresses.client(exchange.peer, exchange.headers)
         return Subject(text, tag_of(text), None)
+
+
+def _subject(key_id: int) -> Subject:
+    text = f"k:{key_id}"
+    return Subject(text, tag_of(text), key_id)

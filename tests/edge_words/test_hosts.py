@@ -125,8 +125,8 @@ def test_front_page_of_reader_and_search_is_the_index(host: str, path: str, name
         ("api.localhost", "GET", "/", Kind.PROBE, "health", False),
         ("deepsearch.x", "GET", "/ping", Kind.PROBE, "ping", False),
         ("segment.x", "GET", "/live", Kind.PROBE, "live", False),
-        (BARE, "GET", "/", Kind.WEB, "web", False),
-        ("dash.x", "GET", "/", Kind.WEB, "web", False),
+        (BARE, "GET", "/", Kind.WEB, "page.front", False),
+        ("dash.x", "GET", "/", Kind.WEB, "page.front", False),
         ("dash.x", "POST", "/api/v1/api_key", Kind.CONTROL, "dash.mint", False),
         ("dash.x", "GET", "/api/v1/api_key/user?api_key=K", Kind.CONTROL, "dash.user", False),
         (

@@ -76,6 +76,8 @@ OWNERS = {
     "rs_bpe": {"gateway.tokenizer", "services.tokenizer"},
     "uvloop": {"gateway.commands.running", "services.serving"},
     "stripe": {"gateway.billing.stripe_port"},
+    "jinja2": {"gateway.control.web.templates"},
+    "smtplib": {"gateway.control.web.letters"},
     "aiohttp": {
         "gateway.edge",
         "gateway.control",
