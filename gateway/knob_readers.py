@@ -98,6 +98,14 @@ def yes_or_no(text: str) -> bool:
     return text.lower() == "yes"
 
 
+def server_origin(text: str) -> str:
+    """Scheme, host and port of a web server, and nothing behind it."""
+    parts = _parts(text, "http", "https")
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must be an address such as https://api.example.com, without a path")
+    return text.rstrip("/")
+
+
 def return_address(text: str) -> str:
     """Where a browser is sent."""
     if not _parts(text, "http", "https").hostname or not text.isprintable() or " " in text:

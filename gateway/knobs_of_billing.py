@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.knob_readers import (
     readable_file,
     return_address,
-    service_url,
+    server_origin,
     texts,
     word,
     yes_or_no,
@@ -37,7 +37,7 @@ BILLING: Final[tuple[BillingKnob, ...]] = (
     (
         "STRIPE_API_BASE",
         "stripe_api_base",
-        service_url,
+        server_origin,
         None,
         "another address of Stripe, for tests",
         "Stripe's own",

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from gateway.billing.pack_file import load_packs
 from gateway.commands.examine_machine import examine_machine
 from gateway.commands.examine_servers import examine_postgres, examine_redis
 from gateway.commands.finding import Finding, fine, wrong
@@ -46,6 +47,7 @@ def _examine(environ: Mapping[str, str]) -> Iterable[Finding]:
         return
     yield fine("settings", "valid")
     yield _catalogue(settings)
+    yield _packs(settings)
     yield from examine_machine(settings)
     if settings.database_url is not None:
         yield from asyncio.run(examine_postgres(settings))
@@ -59,6 +61,16 @@ def _catalogue(settings: Settings) -> Finding:
     except ConfigurationFault as fault:
         return wrong("products", "; ".join(fault.mistakes))
     return fine("products", f"{len(catalogue.products)} in the catalogue")
+
+
+def _packs(settings: Settings) -> Finding:
+    try:
+        packs = load_packs(settings.packs)
+    except ConfigurationFault as fault:
+        return wrong("packs", "; ".join(fault.mistakes))
+    if settings.stripe_secret_key is None:
+        return fine("packs", f"{len(packs.packs)}, not sold: SLUICE_STRIPE_SECRET_KEY is not set")
+    return fine("packs", f"{len(packs.packs)} in {', '.join(packs.currencies)}")
 
 
 def _settings_lines() -> Iterable[str]:
