@@ -5,6 +5,7 @@ Refuses to serve anybody: gateways, the worker and the operations listener are b
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             await link.open()
         except RedisUnavailable as fault:
             _LOG.warning("Redis is not there yet: %s", fault)
-        vitals = Vitals(telemetry, publisher, link, postgres)
+        vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir)
         sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
         stack.push_async_callback(ended, sampling)
         yield Ground(
@@ -128,6 +129,7 @@ def ops_parts(base: Ground) -> OpsParts:
     """The ground as the operations listener needs it."""
     settings, telemetry = base.settings, base.telemetry
     folder, name, pepper = base.publisher.folder, base.publisher.name, settings.key_pepper
+    telemetry.gateways_wanted.labels().set(settings.workers, time.time())
     return OpsParts(
         settings,
         base.catalogue,

@@ -4,16 +4,24 @@ Refuses to fail when the disk does not take the numbers: the next sample tries a
 them sees that this process is silent.
 """
 
+import asyncio
 import logging
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, Protocol
 
 from gateway.metering.spool import Spool
 from gateway.metering.spool_files import segment_path
 from gateway.telemetry import Telemetry
 from gateway.telemetry.snapshots import Publisher
+from gateway.units import MS_PER_S
 
 _LOG = logging.getLogger("sluice.vitals")
 EVERY_MS: Final = 500
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class LinkCounters(Protocol):
@@ -42,11 +50,14 @@ class Vitals:
         publisher: Publisher,
         link: LinkCounters,
         postgres: QueryCounter,
+        data_dir: Path,
     ) -> None:
         self._telemetry = telemetry
         self._publisher = publisher
         self._link = link
         self._postgres = postgres
+        self._data_dir = data_dir
+        self._due_s: float | None = None
         self._spool: Spool | None = None
         self._told = True
 
@@ -57,7 +68,11 @@ class Vitals:
 
     async def run_once(self) -> int:
         """One sample, published; 0."""
+        now_s = asyncio.get_running_loop().time
+        if self._due_s is not None:
+            self._telemetry.loop_lag.observe(max(0.0, now_s() - self._due_s))
         self.publish()
+        self._due_s = now_s() + EVERY_MS / MS_PER_S
         return 0
 
     def publish(self) -> None:
@@ -72,6 +87,7 @@ class Vitals:
         telemetry.spool_depth.set(0 if spool is None else spool.depth)
         telemetry.spool_bytes.set(0 if spool is None else unposted_bytes(spool))
         telemetry.spool_failing.set(0 if spool is None or spool.healthy else 1)
+        self._sample_machine()
         try:
             self._publisher.publish(telemetry.counts(), telemetry.standings(), telemetry.newest())
         except OSError as error:
@@ -80,6 +96,19 @@ class Vitals:
             self._told = False
         else:
             self._told = True
+
+    def _sample_machine(self) -> None:
+        telemetry = self._telemetry
+        telemetry.cpu.total(time.process_time())
+        with suppress(OSError):
+            # Until the first spool there may be no such folder.
+            disk = shutil.disk_usage(self._data_dir)
+            now_s = time.time()
+            telemetry.disk_free.labels().set(disk.free, now_s)
+            telemetry.disk_size.labels().set(disk.total, now_s)
+        with suppress(OSError):
+            pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+            telemetry.memory.set(int(pages) * _PAGE_BYTES)
 
 
 def unposted_bytes(spool: Spool) -> int:

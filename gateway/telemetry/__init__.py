@@ -52,6 +52,7 @@ class Telemetry:
         self._declare_stores()
         self._declare_proofs()
         self._declare_billing()
+        self._declare_machine()
 
     def _declare_requests(self) -> None:
         self.requests = self._tally(
@@ -70,6 +71,8 @@ class Telemetry:
         self.refusals = self._tally(
             "sluice_refusals", "Requests refused by the gateway itself, by error code", "code"
         )
+        # There from the start, so that the first one is an increase that can be seen.
+        self.refusals.labels("INTERNAL_ERROR")
         self.degraded = self._tally(
             "sluice_degraded_decisions",
             "Decisions taken without a store: let in by local limits, or refused for its fault",
@@ -143,6 +146,23 @@ class Telemetry:
             "sluice_orders_returning", "Orders whose money is on its way back to the buyer"
         )
         self.debt_tokens = self._level("sluice_owner_debt_tokens", "Tokens that keys owe")
+
+    def _declare_machine(self) -> None:
+        self.gateways_wanted = self._latest(
+            "sluice_gateways_wanted", "Gateway processes that should run on this machine"
+        )
+        self.background_workers = self._level(
+            "sluice_background_workers", "Processes that do the work beside the gateways"
+        )
+        self.disk_free = self._latest(
+            "sluice_disk_free_bytes", "What may still be written to the disk of the spool"
+        )
+        self.disk_size = self._latest("sluice_disk_size_bytes", "How much that disk holds")
+        self.memory = self._level("sluice_memory_bytes", "Resident memory of these processes")
+        self.cpu = self._tally("sluice_cpu_seconds", "CPU time of these processes").labels()
+        self.loop_lag = self._spread(
+            "sluice_loop_lag_seconds", "How late an event loop came to a task that was due", LAG_S
+        ).labels()
 
     def _declare_proofs(self) -> None:
         self.reconcile_differences = self._latest(
