@@ -108,7 +108,7 @@ class Composer:
             return 0.0
         # Every step costs worth; at the depth that the question has that is no reason to doubt.
         depth = self.frontier.depth(row.title)
-        return min(1.0, self.frontier.worth(page, self.known) * 1.3**depth)
+        return min(1.0, self.frontier.worth(page) * 1.3**depth)
 
     def _unwanted(self, row: Sentence) -> frozenset[str]:
         keys = set(self.frontier.asked.keys) | {key_of(row.title)}

@@ -80,6 +80,8 @@ class Frontier:
     _rounds: int = 0
     _small: set[str] = field(default_factory=set)
     _question: Any = None
+    _keys: dict[str, str] = field(default_factory=dict)
+    _scores: dict[str, float] = field(default_factory=dict)
 
     async def advance(self, known: Known, tools: Tools) -> list[Step]:
         """The names to look up next; none when the question's depth is reached."""
@@ -104,27 +106,33 @@ class Frontier:
         step = self.steps.get(key_of(page_title))
         return step.depth if step is not None else 0
 
-    def worth(self, page: Page, known: Known) -> float:
+    def key(self, page: Page) -> str:
+        """The key of the page's title."""
+        found = self._keys.get(page.url)
+        if found is None:
+            found = self._keys[page.url] = key_of(page.title)
+        return found
+
+    def worth(self, page: Page) -> float:
         """How sure it is that the page is on the way, from 0 to 1."""
-        key = key_of(page.title)
+        key = self.key(page)
         if key in self.asked.keys:
             return 1.0
         if key in self.steps:
             return ON_THE_WAY * self.steps[key].worth
-        scores = [evidence.score for evidence in known.evidence if evidence.url == page.url]
-        return ASIDE * max(scores, default=0.0)
+        return ASIDE * self._scores.get(page.url, 0.0)
 
     def _open(self, known: Known) -> dict[str, tuple[float, Mention, Sentence]]:
         """All names that may be looked up, with the best sentence for each."""
-        read = {key_of(page.title) for page in known.pages} | self.asked.keys
+        read = {self.key(page) for page in known.pages} | self.asked.keys
         titles = read | {key_of(hit.title) for hit in known.hits}
         last_words = {title.rpartition(" ")[2] for title in read if " " in title}
         best: dict[str, tuple[float, Mention, Sentence]] = {}
         for page in known.pages:
             rows = self.sentences.get(page.url, ())
-            chain = self.worth(page, known)
+            chain = self.worth(page)
             top = max((row.score for row in rows), default=0.0) or 1.0
-            own = key_of(page.title)
+            own = self.key(page)
             for row in rows:
                 worth = chain * ((1 - RELATIVE) * row.score + RELATIVE * row.score / top)
                 for mention in row.mentions:
@@ -161,11 +169,13 @@ class Frontier:
 
     async def weigh(self, known: Known, tools: Tools) -> None:
         """Compares the sentences of the most promising new pages with the question."""
-        new = [page for page in known.pages if page.url not in self.sentences]
-        new.sort(key=lambda page: -self.worth(page, known))
         quotes: dict[str, list[str]] = {}
         for evidence in known.evidence:
             quotes.setdefault(evidence.url, []).append(evidence.quote)
+            best = self._scores.get(evidence.url, 0.0)
+            self._scores[evidence.url] = max(best, evidence.score)
+        new = [page for page in known.pages if page.url not in self.sentences]
+        new.sort(key=lambda page: -self.worth(page))
         rows: list[tuple[Page, str]] = []
         for page in new[:PAGES_WEIGHED]:
             self.sentences[page.url] = []

@@ -6,6 +6,7 @@ It refuses nothing. Whatever is long is to be handed over in slices or in a thre
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from services.rerank.words import is_light, terms
@@ -180,6 +181,7 @@ def _parts(whole: str, *, first: bool) -> Iterator[str]:
         yield name
 
 
+@lru_cache(maxsize=8192)
 def key_of(name: str) -> str:
     """By which two ways to write one name are the same: no case, article or parenthesis."""
     folded = fold(PARENTHESIS.sub("", name)).replace("’", "'").removesuffix("'s").strip()
