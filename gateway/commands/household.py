@@ -27,12 +27,14 @@ _POOL = 4
 # The worker's pool, the operations listener's, the classifier's, deepsearch's; a migration, a
 # person with psql.
 _OTHER_POOLS = 4
+# What the web pages of a gateway open.
+_OF_PAGES = 2
 _ROOM = 10
 
 
 def connections_wanted(workers: int) -> int:
     """How many connections to PostgreSQL all processes together may open, with room for people."""
-    return (workers + _OTHER_POOLS) * _POOL + _ROOM
+    return (workers + _OTHER_POOLS) * _POOL + workers * _OF_PAGES + _ROOM
 
 
 def wanted(settings: Settings) -> list[str]:

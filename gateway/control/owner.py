@@ -47,6 +47,8 @@ async def show(parts: DeskParts, call: Call) -> Reply | Problem:
         "balance": balance_of(row, None if standing is None else standing.held_tokens),
         "limits": _limits(parts, row, standing),
     }
+    if row.status == "suspended":
+        document["suspended_by"] = await parts.shelf.suspended_by(row.key_id)
     return Reply(200, document)
 
 

@@ -30,6 +30,7 @@ _DROPPED: Final = frozenset(
         b"x-usage-rule",
         b"x-charge-rule",
         b"x-request-id",
+        b"x-content-type-options",
         b"ratelimit",
         b"ratelimit-policy",
     )
@@ -48,14 +49,23 @@ _EXPOSED: Final = ", ".join(
 _DROPPED_PREFIXES: Final = (b"x-ratelimit-", b"x-sluice-", b"access-control-")
 
 
+# On a bare host our pages are at the same origin as what a service answers: nothing of it may run
+# there as a script of ours.
+_RUNS: Final = (b"text/html", b"application/xhtml", b"image/svg", b"text/xml", b"application/xml")
+_NO_SCRIPT: Final = b"content-security-policy: sandbox\r\n"
+_AS_IT_SAYS: Final = b"x-content-type-options: nosniff\r\n"
+
+
 def service_lines(fields: Headers) -> bytes:
     """The service's header lines that a client may see."""
-    lines = []
+    lines = [_AS_IT_SAYS]
     declared = frozenset(_declared(fields))
     for name, value in fields:
         if name in _DROPPED or name in declared or name.startswith(_DROPPED_PREFIXES):
             continue
         lines.append(b"%b: %b\r\n" % (name, value))
+        if name == b"content-type" and value.lower().startswith(_RUNS):
+            lines.append(_NO_SCRIPT)
     return b"".join(lines)
 
 

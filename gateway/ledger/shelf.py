@@ -94,6 +94,11 @@ class Shelf:
         row = await self._postgres.row(self._queries["view_key"], key_id)
         return None if row is None else _view_of(row)
 
+    async def suspended_by(self, key_id: int) -> list[str]:
+        """What suspends a key now: of `budget`, `dispute` and `operator`."""
+        rows = await self._postgres.rows(self._queries["suspended_by"], key_id)
+        return [row["cause"] for row in rows]
+
     async def find_keys(
         self, query: str, *, key_id: int | None = None, limit: int = 50
     ) -> list[KeyView]:

@@ -48,7 +48,7 @@ async def overview(visit: Visit) -> Reply | Problem:
     document = {
         "key": shown.document,
         "budget": budget_document(await people.budget(visit.key_id)),
-        "suspended_by": await people.suspended_by(visit.key_id),
+        "suspended_by": await visit.parts.shelf.suspended_by(visit.key_id),
         "usage": used.document["items"],
         "recent": latest.document["items"],
     }
@@ -100,7 +100,7 @@ async def set_budget(visit: Visit, key_id: int, tokens: int | None) -> Reply | P
     told: dict[str, Any] = {
         "status": row.status,
         "budget": budget_document(await people.budget(key_id)),
-        "suspended_by": await people.suspended_by(key_id),
+        "suspended_by": await visit.parts.shelf.suspended_by(key_id),
     }
     try:
         await visit.parts.gate.put_balance(row)

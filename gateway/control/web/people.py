@@ -154,11 +154,6 @@ class People:
         assert row is not None
         return balance_of(row) if row["refusal"] is None else Refusal(row["refusal"])
 
-    async def suspended_by(self, key_id: int) -> list[str]:
-        """What suspends a key: `budget`, `dispute`, `operator`."""
-        rows = await self._postgres.rows(self._queries["suspended_by"], key_id)
-        return [row["cause"] for row in rows]
-
     def _ticket(self, ticket: str) -> bytes:
         return self._digest(f"ticket {ticket}")
 

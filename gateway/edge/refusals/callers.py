@@ -53,8 +53,11 @@ def revoked() -> Problem:
 
 
 def suspended() -> Problem:
-    """A key that the operator or a payment dispute has put on hold."""
-    detail = "This API key is suspended; please contact the operator"
+    """A key that its owner's budget, a payment dispute or the operator has put on hold."""
+    detail = (
+        "This API key is suspended: by its own monthly budget, by a payment dispute or by the "
+        "operator; GET /v1/keys/me tells by which"
+    )
     return Problem("AUTHZ_KEY_SUSPENDED", 402, detail)
 
 
