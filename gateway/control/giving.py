@@ -33,9 +33,7 @@ _NO_RESERVE: Final = Reserve(0, 0, 0, is_loaded=True)
 # What a concurrent call of the same name holds, it gives back at once.
 _TRIES: Final = 2
 _WAITS_FOR: Final = (DeedRefusal.NOT_ENOUGH, DeedRefusal.NOTHING_TO_MOVE)
-_LATER: Final = (
-    "It is done. Nodes that Redis cannot tell now admit no key; nothing is to be repeated"
-)
+_LATER: Final = "nodes that Redis cannot tell now refuse all keys; nothing has to be repeated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,8 @@ async def _told(
     try:
         await parts.gate.settle([settlement_of(deed.sender.key_id, ref)], rows)
     except RedisUnavailable:
-        return Reply(202, {**document, "note": _LATER}, headers)
+        done = "The key is revoked for ever" if deed.sender.status == "revoked" else "It is moved"
+        return Reply(202, {**document, "note": f"{done}; {_LATER}"}, headers)
     return Reply(200, document, headers)
 
 
