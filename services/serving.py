@@ -32,7 +32,7 @@ DRAIN_S: Final = 10.0
 EXIT_SETTINGS: Final = 2
 # About 1 ms of hashing.
 LARGE_BODY_BYTES: Final = 256 * 1024
-SWITCH_S: Final = 0.001
+SWITCH_S: Final = 0.0005
 
 SIGNED: Final = web.RequestKey("signed", Signed)
 
@@ -155,8 +155,8 @@ async def serve(app: web.Application, listen: Listen) -> None:
     assert runner.server is not None
     door = Door(runner.server)
     try:
-        await door.open(listen)
         settle()
+        await door.open(listen)
         logging.getLogger(LOGGER).info("listening on %s", ", ".join(door.addresses))
         await stop.wait()
     finally:
