@@ -5,6 +5,7 @@
    that owes tokens from before. One end per story, and books that hold.
 2. A purchase with a refund, a recharge and a dispute, killed before and after each of its steps
    (a statement at PostgreSQL or a request to Stripe): one end, nothing twice, books that hold.
+   The same for a purchase whose key is revoked before its money comes.
 
 Bounded: some five minutes on two cores, loopback only, servers of its own. Exits with 1 if any run
 ends otherwise.
@@ -51,7 +52,9 @@ async def main() -> int:
     try:
         fresh = await _databases(server.dsn)
         good = await _orders(fresh)
-        return 0 if await _kills(fresh, gate) and good else 1
+        for revoked in (True, False):
+            good = await _kills(fresh, gate, revoked=revoked) and good
+        return 0 if good else 1
     finally:
         await link.close()
         await redis.stop()
@@ -96,11 +99,11 @@ async def _orders(fresh: Fresh) -> bool:
     return good
 
 
-async def _kills(fresh: Fresh, gate: Gate) -> bool:
+async def _kills(fresh: Fresh, gate: Gate, *, revoked: bool) -> bool:
     began = time.monotonic()
-    steps, right = await steps_of_a_story(fresh, gate)
+    steps, right = await steps_of_a_story(fresh, gate, revoked=revoked)
     every = [(step, how) for step in range(1, steps + 1) for how in (BEFORE, AFTER)]
-    found = await ends(fresh, gate, every)
+    found = await ends(fresh, gate, every, revoked=revoked)
     wrong = {kill: end for kill, end in found.items() if end != right}
     _say(
         f"kills: {len(every)} at {steps} steps, {len(wrong)} with another end, 0 differences in "

@@ -33,14 +33,14 @@ class End:
     sessions: int
 
 
-async def tell(dsn: str, gate: Gate, life: Life) -> End:
+async def tell(dsn: str, gate: Gate, life: Life, *, revoked: bool = False) -> End:
     """One story on a fresh key and a Stripe of its own."""
     postgres = Postgres(dsn, command_deadline_ms=20_000)
     key_id = int.from_bytes(os.urandom(7), "big") + 1
     book = Book(postgres, load_queries())
     assert isinstance(await book.mint(key_id, os.urandom(32), "abcd", None, 5, 0), BalanceRow)
     async with StandIn() as stripe:
-        story = Story(dsn, stripe, gate, key_id, life)
+        story = Story(dsn, stripe, gate, key_id, life, revoked)
         try:
             await story.told()
         finally:
@@ -68,7 +68,12 @@ async def tell(dsn: str, gate: Gate, life: Life) -> End:
 
 
 async def ends(
-    fresh: Fresh, gate: Gate, some: list[tuple[int, str]], at_once: int = 3
+    fresh: Fresh,
+    gate: Gate,
+    some: list[tuple[int, str]],
+    *,
+    revoked: bool = False,
+    at_once: int = 3,
 ) -> dict[tuple[int, str], End]:
     """How each of these kills ends: (step, before or after it). Each has a database of its own:
     a worker takes all that it finds. Books that do not hold are an assertion."""
@@ -76,7 +81,7 @@ async def ends(
 
     async def one(step: int, how: str) -> End:
         async with room, fresh() as dsn:
-            end = await tell(dsn, gate, Life(step, how))
+            end = await tell(dsn, gate, Life(step, how), revoked=revoked)
             await _proven(dsn)
             return end
 
@@ -84,11 +89,11 @@ async def ends(
     return dict(zip(some, found, strict=True))
 
 
-async def steps_of_a_story(fresh: Fresh, gate: Gate) -> tuple[int, End]:
+async def steps_of_a_story(fresh: Fresh, gate: Gate, *, revoked: bool = False) -> tuple[int, End]:
     """How many steps there are when nobody is killed, and the end that every story must have."""
     life = Life(how=AFTER)
     async with fresh() as dsn:
-        end = await tell(dsn, gate, life)
+        end = await tell(dsn, gate, life, revoked=revoked)
     return life.done, end
 
 

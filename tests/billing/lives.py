@@ -24,6 +24,7 @@ from gateway.billing.sweep import Sweep
 from gateway.billing.till import Till
 from gateway.edge.request_ids import new_request_id
 from gateway.errors import Fault
+from gateway.ledger.book import Book
 from gateway.postgres import Postgres, Row
 from gateway.sql import load_queries
 from tests.stripe_standin import StandIn
@@ -149,7 +150,7 @@ class Story:
     gate: Gate
     key_id: int
     life: Life
-    recharge: bool = True
+    revoked: bool = False
     _house: House | None = None
     _sent: int = 0
 
@@ -157,21 +158,33 @@ class Story:
         """From the checkout to the end."""
         order = await self._until_heard(self._checkout)
         assert order.session_id is not None
+        if self.revoked:
+            await self._in_vain(order.session_id)
+            return
         await self.stripe.pay(order.session_id)
         await self._webhooks()
         await self.stripe.refund(order.session_id, 123)
         await self._webhooks()
-        if self.recharge:
-            await self._until_heard(self._allow)
-            await self._until_heard(lambda h: h.recharges.run_once())
-            await self._webhooks()
-            await self._until_heard(lambda h: h.recharge_till.stop(self.key_id, "owner"))
+        await self._until_heard(self._allow)
+        await self._until_heard(lambda h: h.recharges.run_once())
+        await self._webhooks()
+        await self._until_heard(lambda h: h.recharge_till.stop(self.key_id, "owner"))
         dispute = await self.stripe.dispute(order.session_id)
         await self._webhooks()
         await self.stripe.win(dispute["id"])
         await self._webhooks()
         await self._until_heard(lambda h: h.sweep.run_once())
         await self._settle_inbox()
+
+    async def _in_vain(self, session_id: str) -> None:
+        """The key is revoked before the money comes: all of it goes back."""
+        postgres = Postgres(self.dsn, command_deadline_ms=20_000)
+        await Book(postgres, load_queries()).revoke(self.key_id)
+        await postgres.close()
+        await self.stripe.pay(session_id)
+        await self._webhooks()
+        await self._until_heard(lambda h: h.sweep.run_once())
+        await self._webhooks()
 
     async def close(self) -> None:
         """The last process ends."""
