@@ -55,10 +55,12 @@ def neighbours(
 
 
 async def _indexed(search: Asker, documents: object) -> None:
-    body = orjson.dumps(documents)
-    head = signed_as("o:index", "POST", "/documents", body)
-    answer = await search.raw("POST", "/documents", head, body)
-    assert answer.status == 200, answer.text
+    """The wiki and nothing else: the project's own texts would be read along with it."""
+    starter = {"prefixes": ["https://docs.localhost"]}
+    for path, document in (("/remove", starter), ("/documents", documents)):
+        body = orjson.dumps(document)
+        answer = await search.raw("POST", path, signed_as("o:index", "POST", path, body), body)
+        assert answer.status == 200, answer.text
 
 
 @pytest.fixture

@@ -99,8 +99,7 @@ async def test_stream_without_an_end_is_cut(
     opened: Opener, model: Standin, behaviour: Behaviour
 ) -> None:
     model.always = behaviour
-    settings = {"LLM_TIMEOUT_MS": "400", "DEEPSEARCH_TIMEOUT_MS": "1500"}
-    async with opened(LLM_BASE_URL=model.url, **settings) as desk:
+    async with opened(LLM_BASE_URL=model.url, LLM_TIMEOUT_MS="300") as desk:
         answer = await desk.post(desk.ask())
     assert answer.void
     assert model.open_now == 0

@@ -163,7 +163,7 @@ async def test_conversation_reaches_the_model_without_earlier_thoughts(
 async def test_direct_answer_needs_no_search_unless_it_is_declined(
     desk: Desk, model: Standin
 ) -> None:
-    model.answers["Plan how to research"] = {"think": "", "queries": ["x"], "answer": "Hello!"}
+    model.answers["Plan how to research"] = {"queries": ["Fallenmoor lock"], "answer": "Hello!"}
     direct = await desk.post(desk.ask("Hi"))
     assert direct.json["choices"][0]["message"]["content"] == "Hello!"
     assert direct.json["readURLs"] == []
