@@ -269,3 +269,17 @@ async def test_a_name_costs_two_queries_and_no_name_costs_none(
     assert (trips.since(), keeping.queries - before) == ((2, 0), 2)
     assert (await once(still, key, "a")).status == 200
     assert (trips.since(), keeping.queries - before) == ((2, 0), 3)
+
+
+async def test_a_page_is_read_once_under_a_name_and_its_options_are_part_of_it(
+    door: Door, key: Key, reader: Stub
+) -> None:
+    async def read(*options: tuple[str, str]) -> Reply:
+        lines = [("idempotency-key", "a"), *options]
+        return await door.ask("GET", "/https://a.example/", host=READER, key=key, headers=lines)
+
+    first, again = await read(), await read()
+    assert (again.body, again["idempotent-replayed"]) == (first.body, "true")
+    assert len(reader.turns) == 1
+    other = await read(("x-respond-with", "html"))
+    assert (other.status, other.json()["reason"]) == (422, "IDEMPOTENCY_KEY_REUSED")
