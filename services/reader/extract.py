@@ -30,6 +30,15 @@ ARTICLE_SHARE: Final = 5
 # An article in one piece that is nearly all of the page is what the extractor takes for want of
 # anything better: a list of links, run together.
 FLAT_SHARE: Final = 1.5
+# A page of so little text that has nothing around it, no menu and no footer, is all about itself.
+PLAIN_CHARACTERS: Final = 3000
+AROUND: Final = ", ".join(
+    (
+        *("nav", "header", "footer", "aside", "[role=navigation]", "article", "main", "form"),
+        *(f'[{attribute}*="{word}" i]' for attribute in ("id", "class") for word in
+          ("menu", "nav", "sidebar", "footer", "header", "cookie", "comment", "banner", "share")),
+    )
+)  # fmt: skip
 # The published reader never charges more for one page.
 CHARGE_TOKENS: Final = 2_000_000
 # A page with more content than this is taken to be whole: no warnings about what is hidden.
@@ -218,6 +227,8 @@ def _write_content(
 def _article(page: Dom, job: Job) -> Dom | None:
     """The main content, if there is one."""
     html = page.html
+    if not page.has(AROUND) and len(markdown.to_text(html)) <= PLAIN_CHARACTERS:
+        return None
     packed = Dom(html, job.url, part=True)
     carrier = Carrier()
     carrier.pack(packed.tree)

@@ -98,10 +98,10 @@ def test_words_are_not_escaped(extractor: Extractor) -> None:
 
 
 PLAIN = (
-    f"<h1>Locks</h1><p>First. {FILLER * 2}</p><h2>Parts</h2><ul><li>gates</li><li>a sill</li></ul>"
-    f"<p>Second. {FILLER * 2}</p><ol><li>open</li><li>close</li></ol><h3>Tolls</h3>"
+    f"<h1>Locks</h1><p>First. {FILLER * 12}</p><h2>Parts</h2><ul><li>gates</li><li>a sill</li></ul>"
+    f"<p>Second. {FILLER * 12}</p><ol><li>open</li><li>close</li></ol><h3>Tolls</h3>"
     "<table><tr><th>Boat</th></tr><tr><td>Barge</td></tr></table>"
-    f"<p>Third. {FILLER * 2}</p><ul><li>the end of it</li></ul>"
+    f"<p>Third. {FILLER * 12}</p><ul><li>the end of it</li></ul>"
 )
 
 
@@ -124,3 +124,14 @@ def test_page_that_names_no_article_keeps_its_headings_and_lists(
     assert -1 not in places
     assert places == sorted(places)
     assert "Menu three" not in found
+
+
+def test_small_page_with_nothing_around_it_is_kept_whole(extractor: Extractor) -> None:
+    found = content(
+        extractor,
+        f"<title>T</title><body><div><h1>Locks</h1><p>{FILLER * 2}</p><h2>Links</h2>"
+        "<p><a href='/1'>One</a>, <a href='/2'>Two</a></p><p><a href='/3'>More...</a></p></div>",
+    )
+    assert found.startswith("# Locks\n\n")
+    assert "## Links\n\n[One](https://example.org/1), [Two](https://example.org/2)\n" in found
+    assert found.endswith("[More...](https://example.org/3)")
