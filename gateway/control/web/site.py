@@ -152,13 +152,13 @@ class Site:
         self, exchange: Exchange, route: Route, request_id: str
     ) -> tuple[Reply | Stream | Problem, Visit | None]:
         entry = _ENTRIES[route.name]
-        if entry.needs_billing and self._parts.billing is None:
-            return of_all.billing_not_configured(), None
         writes = exchange.method not in _SAFE
         if writes and not is_same_origin(exchange):
             return refusals.foreign_origin(), None
         visit = await self._visit(exchange, route, request_id)
         problem = await self._unfit(visit, entry, writes=writes)
+        if problem is None and entry.needs_billing and self._parts.billing is None:
+            problem = of_all.billing_not_configured()
         if problem is not None:
             return problem, None
         if writes:
