@@ -11,6 +11,7 @@ from typing import Final
 from services.deepsearch.research import comparing
 from services.deepsearch.research.comparing import Decided, Side
 from services.deepsearch.research.frontier import Frontier, Sentence
+from services.deepsearch.research.judging import Judge
 from services.deepsearch.research.kinds import Wants, life_date, shares_words, spans, wanted
 from services.deepsearch.research.mind import Draft, Evidence, Known, Task
 from services.deepsearch.research.sayings import Sayings, sayings
@@ -19,10 +20,6 @@ from services.deepsearch.research.text import key_of, sentences
 # A likeness to what is asked at last from which on a sentence answers it.
 LIKE: Final = 0.33
 SURE: Final = 0.30
-# How much likeness to the last thing asked counts beside the sentence's own score, and a page at
-# the depth that the question has.
-LAST, DEEP = 0.5, 0.3
-UNLINKED: Final = 0.5
 SENTENCES_SHOWN: Final = 5
 # From this likeness on, or with so many letters in common, a sentence tells of what is asked.
 BEHIND: Final = 0.55
@@ -45,6 +42,7 @@ class Composer:
     task: Task
     frontier: Frontier
     known: Known
+    judge: Judge
 
     def draft(self, *, force: bool) -> Draft:
         """The answer; hedged where it is not settled."""
@@ -66,7 +64,7 @@ class Composer:
     def best(self, kind: Wants) -> Found | None:
         """The best-supported span of that kind."""
         found = [
-            Found(span.text, row, self._score(row) * span.fitness)
+            Found(span.text, row, self.judge.score(row) * span.fitness * self.judge.fits(span.text))
             for page in self.known.pages
             for row in self.frontier.sentences.get(page.url, ())
             for span in spans(kind, row.text, row.mentions, self._unwanted(row))
@@ -81,43 +79,12 @@ class Composer:
         for rows in self.frontier.sentences.values():
             date = life_date(self.frontier.asked.text, rows[0].text) if rows else None
             if date is not None:
-                made.append(Found(date, rows[0], self._score(replace(rows[0], score=1.0))))
+                made.append(Found(date, rows[0], self.judge.score(replace(rows[0], score=1.0))))
         return made
 
-    def _score(self, row: Sentence) -> float:
-        asked = self.frontier.asked
-        last = max(row.parts[0], row.parts[-1]) if row.parts else row.score
-        near = (1 - LAST) * row.score + LAST * last
-        deepest = asked.hops - 1
-        depth = min(self.frontier.depth(row.title), deepest)
-        way = self._worth(row)
-        if asked.keys and not self._is_linked(row):
-            near *= UNLINKED
-        return near * (0.4 + 0.6 * way) * (1 + DEEP * (depth / deepest if deepest else 0.0))
-
-    def _is_linked(self, row: Sentence) -> bool:
-        """Whether the page or the sentence has to do with a name of the question or on the way."""
-        keys = self.frontier.asked.keys
-        if key_of(row.title) in keys or any(mention.key in keys for mention in row.mentions):
-            return True
-        return self.frontier.asked.hops > 1 and key_of(row.title) in self.frontier.steps
-
-    def _worth(self, row: Sentence) -> float:
-        page = next((p for p in self.known.pages if p.url == row.url), None)
-        if page is None:
-            return 0.0
-        # Every step costs worth; at the depth that the question has that is no reason to doubt.
-        depth = self.frontier.depth(row.title)
-        return min(1.0, self.frontier.worth(page) * 1.3**depth)
-
     def _unwanted(self, row: Sentence) -> frozenset[str]:
-        keys = set(self.frontier.asked.keys) | {key_of(row.title)}
-        step = self.frontier.steps.get(key_of(row.title))
-        while step is not None:
-            keys.add(key_of(step.source.title))
-            before = self.frontier.steps.get(key_of(step.source.title))
-            step = before if before is not None and before.depth < step.depth else None
-        return frozenset(keys)
+        way = {key_of(step.source.title) for step in self.judge.steps(row.title)}
+        return self.frontier.asked.keys | {key_of(row.title)} | way
 
     def _decided(self, kind: Wants) -> Decided | None:
         asked = self.frontier.asked
@@ -165,12 +132,7 @@ class Composer:
         """The deciding sentences, and those that led to their pages."""
         found = list(rows)
         for row in rows:
-            step = self.frontier.steps.get(key_of(row.title))
-            depth = step.depth + 1 if step is not None else 0
-            while step is not None and step.depth < depth:
-                found.append(step.source)
-                depth = step.depth
-                step = self.frontier.steps.get(key_of(step.source.title))
+            found += [step.source for step in self.judge.steps(row.title)]
         return list(dict.fromkeys(found))[:SENTENCES_SHOWN]
 
     def _told(self, word: str, rows: Sequence[Sentence], *, sure: bool = True) -> Draft:
@@ -186,7 +148,7 @@ class Composer:
     def _closest(self, say: Sayings) -> Draft:
         """No answer, but what comes nearest to one."""
         rows = [row for rows in self.frontier.sentences.values() for row in rows]
-        best = max(rows, key=self._score, default=None)
+        best = max(rows, key=self.judge.score, default=None)
         if best is not None:
             cited = self._cited(best)
         elif self.known.evidence:

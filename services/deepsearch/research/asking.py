@@ -27,6 +27,14 @@ NESTING: Final = re.compile(
     r"|['’]s\b|的|の",
     re.IGNORECASE,
 )
+# A thing that is described and not named, unless it is itself what is asked for: `is the ...`.
+DESCRIBED: Final = re.compile(
+    r"(?<!\bis )(?<!\bwas )(?<!\bare )(?<!\bwere )"
+    r"\b(?:the|der|die|das|dem|den|le|la|el) [a-zß-öø-ÿ]"
+)
+HEAD: Final = re.compile(
+    r"\b(?:which|what|welche[rnsm]?|quelle?s?|qué|cuál)\s+([a-zß-öø-ÿ]{3,})(?!\w)", re.IGNORECASE
+)
 URL: Final = re.compile(r"https?://[^\s<>\"'）)\]]+[^\s<>\"'）)\].,;:!?]")
 
 
@@ -36,7 +44,8 @@ class Asked:
 
     `relations`: its words that belong to no name, as written. `skeleton`: the question without its
     names. `segments`: the parts of the skeleton, `parts_count` single ones and then neighbours.
-    `hops`: how many questions are inside each other.
+    `hops`: how many questions are inside each other. `final`: which single parts say what is asked
+    in the end. `head`: what kind of thing, where the question says it: `which river`.
     """
 
     text: str
@@ -47,6 +56,8 @@ class Asked:
     segments: tuple[str, ...]
     parts_count: int
     hops: int
+    final: tuple[int, ...]
+    head: str
     queries: tuple[str, ...]
     urls: tuple[str, ...]
 
@@ -62,6 +73,7 @@ def asked(question: str) -> Asked:
     parts = [part.strip(" ?.!,'’") for part in BOUNDARY.split(skeleton)]
     parts = [part for part in parts if content_words(part)]
     nested = [part for part in NESTING.split(skeleton) if content_words(part)]
+    head = HEAD.search(text)
     pairs = [f"{one} {other}" for one, other in pairwise(parts)]
     queries = [text, *found[:NAMES_MOST], *dense_parts(text)[:PIECES_MOST]]
     if not found and relations:
@@ -74,10 +86,19 @@ def asked(question: str) -> Asked:
         skeleton=skeleton,
         segments=tuple(parts + pairs),
         parts_count=len(parts),
-        hops=max(1, len(nested)),
+        final=_final(text, found, len(parts)),
+        head=head[1].lower() if head else "",
+        hops=max(1, len(nested), 1 + len(DESCRIBED.findall(skeleton))),
         queries=tuple(dict.fromkeys(queries)),
         urls=urls,
     )
+
+
+def _final(text: str, found: Iterable[str], parts: int) -> tuple[int, ...]:
+    """The first part, and the last where it comes behind the names: `where was X's author born`."""
+    end = max((text.rfind(name) + len(name) for name in found), default=0)
+    behind = content_words(text[end:].removeprefix("'s"))
+    return (0, parts - 1) if parts > 1 and behind else (0,)
 
 
 def without(text: str, parts: Iterable[str]) -> str:

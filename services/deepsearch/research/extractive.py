@@ -13,6 +13,7 @@ from services.deepsearch.fitting import fitted
 from services.deepsearch.research.answering import Composer
 from services.deepsearch.research.asking import asked
 from services.deepsearch.research.frontier import Frontier
+from services.deepsearch.research.judging import Judge
 from services.deepsearch.research.mind import Draft, Known, Plan, Reflection, Task, Verdict
 from services.deepsearch.research.sayings import sayings
 from services.deepsearch.tools import Tools
@@ -60,7 +61,8 @@ class Extractive:
         frontier = self._frontier(task)
         if not force:
             await frontier.weigh(known, tools)
-        draft = await asyncio.to_thread(Composer(task, frontier, known).draft, force=force)
+        composer = Composer(task, frontier, known, Judge(frontier, known))
+        draft = await asyncio.to_thread(composer.draft, force=force)
         if task.schema is None:
             return draft
         return replace(draft, fields=fitted(task.schema, draft))

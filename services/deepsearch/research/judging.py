@@ -1,0 +1,82 @@
+"""How well a sentence answers the question, by what it says and how it was reached. Pure.
+
+It refuses nothing; everything has a score.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.deepsearch.research.frontier import Frontier, Sentence, Step
+from services.deepsearch.research.mind import Known
+from services.deepsearch.research.text import key_of
+
+# How much likeness to the last thing asked counts beside the sentence's own score, and how much
+# that it is more like it than like what is asked on the way there.
+LAST, CONTRAST = 0.5, 0.5
+# What a page counts that no step leads to, where the question needs one step; and a sentence that
+# has nothing to do with any name that leads there.
+SHALLOW, UNLINKED = 0.4, 0.5
+# What a span counts that is known to be no such thing as is asked for.
+NO_SUCH_THING: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Of one question, at one moment."""
+
+    frontier: Frontier
+    known: Known
+    _leads: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for page in self.known.pages:
+            rows = self.frontier.sentences.get(page.url)
+            if rows:
+                self._leads.setdefault(self.frontier.key(page), rows[0].text.lower())
+
+    def score(self, row: Sentence) -> float:
+        """How well the sentence answers; higher is better, 1 is hardly passed."""
+        asked = self.frontier.asked
+        near = row.score
+        if row.parts:
+            final = max(row.parts[at] for at in asked.final)
+            others = [value for at, value in enumerate(row.parts) if at not in asked.final]
+            near = (1 - LAST) * near + LAST * final
+            if asked.hops > 1 and others:
+                near += CONTRAST * (final - max(others))
+        if asked.keys and not self._is_linked(row):
+            near *= UNLINKED
+        steps = self.steps(row.title)
+        depth = min(len(steps), asked.hops - 1)
+        for step in steps:
+            near *= 0.5 + 0.5 * self._share(step.source)
+        return near * (depth + SHALLOW) / (asked.hops - 1 + SHALLOW)
+
+    def steps(self, title: str) -> list[Step]:
+        """The steps that lead to the page of that title, the last first."""
+        found: list[Step] = []
+        step = self.frontier.steps.get(key_of(title))
+        while step is not None and (not found or step.depth < found[-1].depth):
+            found.append(step)
+            step = self.frontier.steps.get(key_of(step.source.title))
+        return found
+
+    def fits(self, span: str) -> float:
+        """Less than 1 for what its own page does not call by the word asked for: which river."""
+        head = self.frontier.asked.head
+        lead = self._leads.get(key_of(span))
+        if not head or head in span.lower():
+            return 1.0
+        return NO_SUCH_THING if lead is not None and head not in lead else 1.0
+
+    def _share(self, row: Sentence) -> float:
+        """How much of the best sentence of its page this one is."""
+        best = max(other.score for other in self.frontier.sentences[row.url])
+        return row.score / best if best > 0 else 0.0
+
+    def _is_linked(self, row: Sentence) -> bool:
+        """Whether the page or the sentence has to do with a name of the question or on the way."""
+        keys = self.frontier.asked.keys
+        if key_of(row.title) in keys or any(mention.key in keys for mention in row.mentions):
+            return True
+        return self.frontier.asked.hops > 1 and key_of(row.title) in self.frontier.steps
