@@ -64,7 +64,11 @@ class Composer:
     def best(self, kind: Wants) -> Found | None:
         """The best-supported span of that kind."""
         found = [
-            Found(span.text, row, self.judge.score(row) * span.fitness * self.judge.fits(span.text))
+            Found(
+                span.text,
+                row,
+                self.judge.score(row) * span.fitness * self.judge.fits(kind, span.text),
+            )
             for page in self.known.pages
             for row in self.frontier.sentences.get(page.url, ())
             for span in spans(kind, row.text, row.mentions, self._unwanted(row))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from services.deepsearch.research.frontier import Frontier, Sentence, Step
+from services.deepsearch.research.kinds import PERSONAL, Wants
 from services.deepsearch.research.mind import Known
 from services.deepsearch.research.text import key_of
 
@@ -61,10 +62,14 @@ class Judge:
             step = self.frontier.steps.get(key_of(step.source.title))
         return found
 
-    def fits(self, span: str) -> float:
-        """Less than 1 for what its own page does not call by the word asked for: which river."""
+    def fits(self, kind: Wants, span: str) -> float:
+        """Less than 1 for what its own page shows to be no such thing as is asked for."""
         head = self.frontier.asked.head
         lead = self._leads.get(key_of(span))
+        if lead is not None and kind in (Wants.PERSON, Wants.PLACE):
+            is_person = PERSONAL.search(lead) is not None
+            if is_person != (kind is Wants.PERSON):
+                return NO_SUCH_THING
         if not head or head in span.lower():
             return 1.0
         return NO_SUCH_THING if lead is not None and head not in lead else 1.0

@@ -74,6 +74,11 @@ LIFE: Final = re.compile(
     r"[(（](?:[^()（）]{0,80}?\b)?(?P<born>[^()（）–-]{0,40}\d{3,4}年?[^()（）–-]{0,10})"
     r"(?:\s?[–-]\s?(?P<died>[^()（）]{0,60}\d{3,4}[^()（）]{0,10}))?[)）]"
 )
+BEFORE_PLACE: Final = re.compile(r"\b(?:in|at|near|of|from|to|outside|en|à|im|bei|aus)\s$")
+PERSONAL: Final = re.compile(
+    r"[(（][^()（）]*\d{4}[^()（）]*[)）]|\bborn\b|\bgeboren\b|\bnée?\b|\bnacid[oa]\b|出生",
+    re.IGNORECASE,
+)
 EITHER: Final = re.compile(r"\b(?:or|oder|ou|o)\b|还是|還是")
 
 
