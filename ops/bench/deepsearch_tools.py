@@ -1,6 +1,7 @@
 """What the research is measured with: the real index and the real models, in this process.
 
-Every call is counted as the services count: a search the text of its hits, a page its tokens, rerank and embed what the model reads. Times are kept by step.
+Every call is counted as the service counts: a search the text of its hits, a page its tokens,
+rerank and embed what the model reads. Times are kept by step.
 """
 
 import math
