@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lxml import etree  # type: ignore[import-untyped]
+from lxml import html as lxml_html
 from trafilatura import bare_extraction
+from trafilatura.xpaths import BODY_XPATH
 
 from services.reader import order
 from services.reader.carry import CARRIERS, CODE
@@ -69,8 +71,11 @@ def _body(html: str) -> Any:
 
 
 def _with_shape(html: str, body: Any) -> Any:
-    """The same with its headings and lists, where the extractor has left all of them out."""
-    if next(body.iter("head", "list"), None) is not None:
+    """The same with its headings and lists, where the extractor has left all of them out.
+
+    Only of a page that names no article: in one that does, what is left out is beside it.
+    """
+    if next(body.iter("head", "list"), None) is not None or _names_article(html):
         return body
     stretch = order.stretch(html, ("".join(node.itertext()) for node in body.iter(*TEXTS)))
     again = None if stretch is None else _body(stretch)
@@ -78,6 +83,12 @@ def _with_shape(html: str, body: Any) -> Any:
         return body
     before, after = (len("".join(found.itertext())) for found in (body, again))
     return again if before <= after <= before * GROWTH else body
+
+
+def _names_article(html: str) -> bool:
+    """Whether the extractor knows where in the page its text is."""
+    tree = lxml_html.document_fromstring(html)
+    return any(next(iter(xpath(tree)), None) is not None for xpath in BODY_XPATH)
 
 
 def _to_html(element: Any) -> None:
