@@ -7,11 +7,14 @@
 # make bench-money  every order of payment events and every place to be killed at: one end
 # make bench-kills  kill -9 of everything at random under load, and the reckoning
 # make bench-books  how long closing a day, the proof and an export take
+# make rules   check alert rules, their tests, routes and dashboards with promtool and amtool
+# make dashboards  write the Grafana dashboards from ops/grafana/*.py
 # make docs    write the documents that are made from code
 # make lock    write requirements.lock again from pyproject.toml (needs network)
 # make clean   remove what set-up and tools made; never the data in .sluice
 
-.PHONY: up test check docs bench bench-money bench-kills bench-books bench-quality lock clean setup
+.PHONY: up test check docs dashboards rules lock clean setup
+.PHONY: bench bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -37,6 +40,12 @@ check: setup
 
 docs: setup
 	@.venv/bin/python -m ops.who_pays
+
+dashboards: setup
+	@.venv/bin/python -m ops.grafana.pages
+
+rules: setup
+	@ops/prometheus/check.sh
 
 bench: setup
 	@.venv/bin/python -m ops.bench.run

@@ -1,0 +1,1 @@
+"""What operators get: rules, dashboards, logs, traces."""
