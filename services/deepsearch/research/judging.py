@@ -17,6 +17,10 @@ LAST, CONTRAST = 0.5, 0.5
 # What a page counts that no step leads to, where the question needs one step; and a sentence that
 # has nothing to do with any name that leads there.
 SHALLOW, UNLINKED = 0.4, 0.5
+# A way that does not begin at a name of the question, and each step more than the question needs.
+ROOTLESS, TOO_DEEP = 0.6, 0.75
+# What a span counts that has the word for what is asked: which river, X River.
+SUCH_A_THING: Final = 1.3
 # What a span counts that is known to be no such thing as is asked for.
 NO_SUCH_THING: Final = 0.6
 
@@ -48,6 +52,11 @@ class Judge:
         if asked.keys and not self._is_linked(row):
             near *= UNLINKED
         steps = self.steps(row.title)
+        root = key_of(steps[-1].source.title if steps else row.title)
+        if asked.keys and root not in asked.keys:
+            near *= ROOTLESS
+        beyond = len(steps) - (asked.hops - 1)
+        near *= TOO_DEEP ** max(0, beyond)
         depth = min(len(steps), asked.hops - 1)
         for step in steps:
             near *= 0.5 + 0.5 * self._share(step.source)
@@ -70,9 +79,9 @@ class Judge:
             is_person = PERSONAL.search(lead) is not None
             if is_person != (kind is Wants.PERSON):
                 return NO_SUCH_THING
-        if not head or head in span.lower():
-            return 1.0
-        return NO_SUCH_THING if lead is not None and head not in lead else 1.0
+        if head and head in span.lower():
+            return SUCH_A_THING
+        return NO_SUCH_THING if head and lead is not None and head not in lead else 1.0
 
     def _share(self, row: Sentence) -> float:
         """How much of the best sentence of its page this one is."""
