@@ -11,14 +11,13 @@ from services.deepsearch.research.kinds import PERSONAL, Wants
 from services.deepsearch.research.mind import Known
 from services.deepsearch.research.text import key_of
 
-# How much likeness to the last thing asked counts beside the sentence's own score, and how much
-# that it is more like it than like what is asked on the way there.
-LAST, CONTRAST = 0.5, 0.5
+# How much likeness to the last thing asked counts beside the sentence's own score.
+LAST: Final = 0.5
 # What a page counts that no step leads to, where the question needs one step; and a sentence that
 # has nothing to do with any name that leads there.
 SHALLOW, UNLINKED = 0.4, 0.5
 # A way that does not begin at a name of the question, and each step more than the question needs.
-ROOTLESS, TOO_DEEP = 0.6, 0.75
+ROOTLESS, TOO_DEEP = 0.5, 0.6
 # What a span counts that has the word for what is asked: which river, X River.
 SUCH_A_THING: Final = 1.3
 # What a span counts that is known to be no such thing as is asked for.
@@ -45,10 +44,7 @@ class Judge:
         near = row.score
         if row.parts:
             final = max(row.parts[at] for at in asked.final)
-            others = [value for at, value in enumerate(row.parts) if at not in asked.final]
             near = (1 - LAST) * near + LAST * final
-            if asked.hops > 1 and others:
-                near += CONTRAST * (final - max(others))
         if asked.keys and not self._is_linked(row):
             near *= UNLINKED
         steps = self.steps(row.title)
