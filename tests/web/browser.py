@@ -1,10 +1,9 @@
 """A browser as far as these tests need one: it keeps cookies and sends what a page would send."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from tests.control.plain_http import Told, ask
 
@@ -40,7 +39,7 @@ class Browser:
     ) -> Told:
         """What a script of the open page sends; `bare` without Origin and token."""
         more = {} if bare else self._own()
-        body = None if document is None else orjson.dumps(document)
+        body = None if document is None else json.dumps(document).encode()
         return await self._ask(method, path, body, {**more, **headers})
 
     def _own(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ Refuses a key that was neither typed nor made here: only who knows a key may loo
 
 from typing import Any, Final
 
+from gateway.admission.ask import MAX_COPY_TOKENS
 from gateway.control import minting
 from gateway.control.call import Reply
 from gateway.control.owner import iso
@@ -14,7 +15,6 @@ from gateway.control.web.visit import Visit
 from gateway.edge import refusals as of_all
 from gateway.errors import Problem
 from gateway.keys.format import format_key_id, parse_key_id
-from gateway.units import MAX_TOKENS
 
 _MOST_NAME: Final = 60
 _FIELDS: Final = frozenset(("name", "monthly_tokens", "alert_percent", "alert_low_tokens"))
@@ -98,7 +98,7 @@ async def change(visit: Visit) -> Reply | Problem:
         return of_all.invalid_field(unknown[0][:64], f"{', '.join(sorted(_FIELDS))} are known here")
     name = _name(body.get("name", owned.name))
     percent = _number(body, "alert_percent", owned.alert_percent, 100)
-    low_tokens = _number(body, "alert_low_tokens", owned.alert_low_tokens, MAX_TOKENS)
+    low_tokens = _number(body, "alert_low_tokens", owned.alert_low_tokens, MAX_COPY_TOKENS)
     tokens = key_calls.wanted_budget(body.get("monthly_tokens"))
     for each in (name, percent, low_tokens, tokens):
         if isinstance(each, Problem):

@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any, Final
 
+from gateway.admission.ask import MAX_COPY_TOKENS
 from gateway.control import billing, exporting, giving, owner, recharging
 from gateway.control.call import Reply, Stream
 from gateway.control.web import opening, refusals
@@ -18,7 +19,6 @@ from gateway.edge import refusals as of_all
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import parse_key_id
 from gateway.ledger.rows import Refusal
-from gateway.units import MAX_TOKENS
 
 _MOST_DAYS: Final = 366
 _RECENT: Final = 25
@@ -85,9 +85,9 @@ async def budget(visit: Visit) -> Reply | Problem:
 
 def wanted_budget(given: object) -> int | Problem | None:
     """A budget as it was sent."""
-    if given is None or (type(given) is int and 1 <= given <= MAX_TOKENS):
+    if given is None or (type(given) is int and 1 <= given <= MAX_COPY_TOKENS):
         return given
-    text = f"must be null or a whole number from 1 to {MAX_TOKENS}"
+    text = f"must be null or a whole number from 1 to {MAX_COPY_TOKENS}"
     return of_all.invalid_field("monthly_tokens", text)
 
 
