@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from gateway.admission.copies import Copies
 from gateway.admission.gate import Gate
 from gateway.admission.reserves import Reserves
+from gateway.billing.port import open_port
 from gateway.billing.stripe_books import StripeBooks
-from gateway.billing.stripe_port import StripePort
 from gateway.billing.till import Till
 from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
@@ -147,7 +147,7 @@ def ops_parts(base: Ground) -> OpsParts:
 
 def _stripe_books(base: Ground) -> StripeBooks:
     secret, api_base = base.settings.stripe_secret_key, base.settings.stripe_api_base
-    opened = None if secret is None else lambda: StripePort(secret, api_base)
+    opened = None if secret is None else lambda: open_port(secret, api_base)
     return StripeBooks(base.postgres, load_queries(), opened)
 
 

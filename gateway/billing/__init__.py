@@ -5,6 +5,7 @@
             seen       what Stripe said, as records of ours
             facts      everything that was ever said of an order, merged: any order, any repeats
     doing   till       every change is one SQL function, one transaction, safe to repeat
+            port       what is asked of Stripe
             stripe_port  the only module that knows the `stripe` library
             checkout   order row, then the call, then the session on the row
             looking    fetches what Stripe says of an order and settles it

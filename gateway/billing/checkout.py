@@ -14,7 +14,7 @@ import orjson
 
 from gateway.billing.orders import Order, StripeRefused
 from gateway.billing.packs import Pack, Packs
-from gateway.billing.stripe_port import StripePort
+from gateway.billing.port import Port
 from gateway.billing.till import Till, Wanted
 
 # A session lives from half an hour to a day; two hours leave time for one more try after one.
@@ -56,7 +56,7 @@ class Checkout:
     """Makes orders and their sessions."""
 
     def __init__(
-        self, till: Till, port: StripePort, packs: Packs, terms: Terms, new_id: Callable[[], str]
+        self, till: Till, port: Port, packs: Packs, terms: Terms, new_id: Callable[[], str]
     ) -> None:
         self._till = till
         self._port = port

@@ -15,9 +15,9 @@ from gateway.billing.looking import Looker
 from gateway.billing.notify import Notifier
 from gateway.billing.pack_file import load_packs
 from gateway.billing.packs import Packs
+from gateway.billing.port import Port, open_port
 from gateway.billing.recharge import Recharges
 from gateway.billing.recharge_till import RechargeTill
-from gateway.billing.stripe_port import StripePort
 from gateway.billing.sweep import Sweep
 from gateway.billing.till import Till
 from gateway.postgres import Postgres
@@ -40,7 +40,7 @@ class Billing:
     packs: Packs
     terms: Terms
     till: Till
-    port: StripePort
+    port: Port
     looker: Looker
     checkout: Checkout
     inbox: Inbox
@@ -86,7 +86,7 @@ async def billing(
         return
     queries = load_queries()
     till, recharge_till = Till(postgres, queries), RechargeTill(postgres, queries)
-    port = StripePort(settings.stripe_secret_key, settings.stripe_api_base)
+    port = open_port(settings.stripe_secret_key, settings.stripe_api_base)
     looker = Looker(till, port, gate)
     front = f"http://localhost:{settings.port}/"
     if settings.domain != "localhost":

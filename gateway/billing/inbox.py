@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.billing.looking import Hints, Looker
-from gateway.billing.stripe_port import StripePort, signed_event
+from gateway.billing.port import Port
 from gateway.billing.till import InboxRow, Till
 from gateway.billing.words import EVENT_KINDS
 from gateway.errors import Fault
@@ -30,9 +30,7 @@ _IDLE_S: Final = 1.0
 class Inbox:
     """Takes events in and works at them."""
 
-    def __init__(
-        self, till: Till, port: StripePort, looker: Looker, secrets: Sequence[str]
-    ) -> None:
+    def __init__(self, till: Till, port: Port, looker: Looker, secrets: Sequence[str]) -> None:
         self._till = till
         self._port = port
         self._looker = looker
@@ -44,7 +42,7 @@ class Inbox:
 
         Raises SignatureWrong, EventUnreadable, PostgresUnavailable.
         """
-        event = signed_event(raw, signature, self._secrets)
+        event = self._port.signed_event(raw, signature, self._secrets)
         if event.account is not None or event.livemode != self._port.livemode:
             return "foreign"
         hints = (event.order_id, event.session_id, event.payment_id)

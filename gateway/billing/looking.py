@@ -18,8 +18,8 @@ from typing import Final
 from gateway.admission.gate import Gate
 from gateway.billing.facts import Facts, decode, merge, standing
 from gateway.billing.orders import CHECKOUT, Order, StripeUnavailable
+from gateway.billing.port import Port
 from gateway.billing.seen import IntentSeen, SessionSeen, Sight, facts_of
-from gateway.billing.stripe_port import StripePort
 from gateway.billing.till import Settled, Till
 from gateway.errors import RedisUnavailable
 
@@ -40,7 +40,7 @@ class Hints:
 class Looker:
     """Fetches and settles."""
 
-    def __init__(self, till: Till, port: StripePort, gate: Gate) -> None:
+    def __init__(self, till: Till, port: Port, gate: Gate) -> None:
         self._till = till
         self._port = port
         self._gate = gate

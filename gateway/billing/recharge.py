@@ -19,9 +19,9 @@ from gateway.billing.checkout import Terms
 from gateway.billing.looking import Looker
 from gateway.billing.orders import Order, StripeRefused
 from gateway.billing.packs import Packs
+from gateway.billing.port import Port
 from gateway.billing.recharge_till import RechargeTill
 from gateway.billing.seen import IntentSeen, Sight
-from gateway.billing.stripe_port import StripePort
 from gateway.billing.till import Till
 
 _LOG = logging.getLogger("sluice.billing")
@@ -40,7 +40,7 @@ class Recharges:
         self,
         till: Till,
         recharges: RechargeTill,
-        port: StripePort,
+        port: Port,
         looker: Looker,
         packs: Packs,
         terms: Terms,

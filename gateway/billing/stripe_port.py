@@ -6,6 +6,7 @@ idempotency key made of our own row, and always the same parameters for the same
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -15,6 +16,7 @@ import orjson
 import stripe
 
 from gateway.billing.orders import Order, StripeRefused, StripeUnavailable
+from gateway.billing.port import EventUnreadable, SignatureWrong
 from gateway.billing.seen import (
     DisputeSeen,
     EventSeen,
@@ -38,14 +40,6 @@ _PAGE: Final = 100
 _LIVE: Final = ("sk_live_", "rk_live_")
 Json = Mapping[str, Any]
 _T = TypeVar("_T")
-
-
-class SignatureWrong(Exception):
-    """What claims to come from Stripe does not."""
-
-
-class EventUnreadable(Exception):
-    """It was signed, and is no event."""
 
 
 class StripePort:
@@ -171,6 +165,22 @@ class StripePort:
             if move is not None:
                 yield move
 
+    def signed_event(self, raw: bytes, header: str | None, secrets: Sequence[str]) -> EventSeen:
+        """The event in a webhook's raw body, if one of the secrets signed it lately.
+
+        Raises SignatureWrong, and EventUnreadable for a signed body that is no event.
+        """
+        if not any(_signed(raw, header, secret) for secret in secrets):
+            raise SignatureWrong
+        try:
+            document = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise EventUnreadable(str(error)) from error
+        event = event_of(document) if isinstance(document, dict) else None
+        if event is None:
+            raise EventUnreadable("it is no event of Stripe")
+        return event
+
     async def _pages(self, ask: Any, params: Json) -> AsyncIterator[dict[str, Any]]:
         after: dict[str, str] = {}
         while True:
@@ -182,30 +192,15 @@ class StripePort:
             after = {"starting_after": page["data"][-1]["id"]}
 
 
-def signed_event(raw: bytes, header: str | None, secrets: Sequence[str]) -> EventSeen:
-    """The event in a webhook's raw body, if one of the secrets signed it lately.
-
-    Raises SignatureWrong, and EventUnreadable for a signed body that is no event.
-    """
-    if not any(_signed(raw, header, secret) for secret in secrets):
-        raise SignatureWrong
-    try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise EventUnreadable(str(error)) from error
-    event = event_of(document) if isinstance(document, dict) else None
-    if event is None:
-        raise EventUnreadable("it is no event of Stripe")
-    return event
-
-
 def _signed(raw: bytes, header: str | None, secret: str) -> bool:
     try:
         stripe.WebhookSignature.verify_header(raw, header, secret, TOLERANCE_S)
     except (stripe.SignatureVerificationError, ValueError, TypeError):
         # Bytes that are no text, or a header that no comparison takes, were not signed either.
         return False
-    return True
+    # The library refuses what is old, not what is of a time to come and would be good for long.
+    stamps = [p.split("=")[1] for p in (header or "").split(",") if p.startswith("t=")]
+    return all(int(stamp) <= time.time() + TOLERANCE_S for stamp in stamps)
 
 
 @contextmanager

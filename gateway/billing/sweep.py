@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.billing.looking import Looker
 from gateway.billing.orders import CHECKOUT, StripeRefused
-from gateway.billing.stripe_port import StripePort
+from gateway.billing.port import Port
 from gateway.billing.till import Till
 
 _LOG = logging.getLogger("sluice.billing")
@@ -29,9 +29,7 @@ _ABANDONED_S: Final = 3_600
 class Sweep:
     """Heals what webhooks did not tell."""
 
-    def __init__(
-        self, till: Till, port: StripePort, looker: Looker, every_s: int = EVERY_S
-    ) -> None:
+    def __init__(self, till: Till, port: Port, looker: Looker, every_s: int = EVERY_S) -> None:
         self._till = till
         self._port = port
         self._looker = looker

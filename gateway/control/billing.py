@@ -11,7 +11,7 @@ from gateway.billing.checkout import Asked
 from gateway.billing.house import Billing
 from gateway.billing.orders import Order, StripeUnavailable
 from gateway.billing.packs import Pack, price_id
-from gateway.billing.stripe_port import EventUnreadable, SignatureWrong
+from gateway.billing.port import EventUnreadable, SignatureWrong
 from gateway.control.call import Call, Reply
 from gateway.control.desk_parts import DeskParts
 from gateway.control.owner import iso
