@@ -34,13 +34,14 @@ class Browser:
         self.token = found[1] if found else None
         return told
 
-    async def call(
-        self, method: str, path: str, document: Any = None, *, bare: bool = False, **headers: str
-    ) -> Told:
-        """What a script of the open page sends; `bare` without Origin and token."""
-        more = {} if bare else self._own()
+    async def call(self, method: str, path: str, document: Any = None, **headers: str) -> Told:
+        """What a script of the open page sends."""
+        return await self.bare(method, path, document, **{**self._own(), **headers})
+
+    async def bare(self, method: str, path: str, document: Any = None, **headers: str) -> Told:
+        """The same without Origin and token."""
         body = None if document is None else json.dumps(document).encode()
-        return await self._ask(method, path, body, {**more, **headers})
+        return await self._ask(method, path, body, headers)
 
     def _own(self) -> dict[str, str]:
         own = {"Origin": f"{self.scheme}://{self.name}"}

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import cast
 
 _LINK = re.compile(r"(https?://\S+)/sign-in#([0-9a-f]{64})")
 
@@ -45,7 +44,7 @@ class Mailbox:
                 writer.write(b"354 go on\r\n")
                 raw = await reader.readuntil(b"\r\n.\r\n")
                 parsed = email.message_from_bytes(raw[:-3], policy=email.policy.default)
-                self.letters.append(cast(EmailMessage, parsed))
+                self.letters.append(parsed)
                 writer.write(b"250 taken\r\n")
             elif word == "RCPT" and self.refuses:
                 writer.write(b"550 nobody of that name\r\n")

@@ -20,6 +20,9 @@ NAMES = (
 )
 
 
+ODD_NUMBERS: tuple[object, ...] = (0, -1, 1.5, "7", True, 2**53, 10**30, [], {})
+
+
 async def _account(browser: Browser) -> dict[str, Any]:
     told = await browser.call("GET", "/web/account")
     assert told.status == 200, told
@@ -168,8 +171,8 @@ async def test_odd_budgets_and_alerts_are_refused_and_change_nothing(
 ) -> None:
     ann = await signed_in(posting, mailbox)
     key_id = (await ann.call("POST", "/web/account/keys", {"name": "a"})).json()["key_id"]
-    for odd in (0, -1, 1.5, "7", True, 2**53, 10**30, [], {}):
-        document = {"name": "b", field: odd}
+    for odd in ODD_NUMBERS:
+        document: dict[str, object] = {"name": "b", field: odd}
         told = await ann.call("PUT", f"/web/account/keys/{key_id}", document)
         assert told.status == 422, (field, odd, told)
     assert (await _account(ann))["keys"][0]["name"] == "a"

@@ -44,7 +44,7 @@ async def _begin(browser: Browser, provider: StandIn) -> str:
 async def _through(browser: Browser, provider: StandIn) -> Told:
     back = await _begin(browser, provider)
     # The browser comes from another site, by a link: without Origin, with its Lax cookies.
-    return await browser.call("GET", back, bare=True)
+    return await browser.bare("GET", back)
 
 
 async def test_who_the_provider_names_is_signed_in(trusting: Door, provider: StandIn) -> None:
@@ -81,16 +81,16 @@ async def test_way_back_is_for_the_browser_that_began_and_for_once(
     browser = Browser(trusting.port)
     back = await _begin(browser, provider)
     stranger = Browser(trusting.port)
-    told = await stranger.call("GET", back, bare=True)
+    told = await stranger.bare("GET", back)
     assert (told.status, told.json()["code"]) == (410, "SIGN_IN_LINK_OVER")
     other = Browser(trusting.port)
     await _begin(other, provider)
-    told = await other.call("GET", back, bare=True)
+    told = await other.bare("GET", back)
     assert told.status == 410
     jar = dict(browser.jar)
-    assert (await browser.call("GET", back, bare=True)).status == 303
+    assert (await browser.bare("GET", back)).status == 303
     copied = Browser(trusting.port, jar=jar)
-    assert (await copied.call("GET", back, bare=True)).status == 410
+    assert (await copied.bare("GET", back)).status == 410
 
 
 LIES: tuple[dict[str, Any], ...] = (

@@ -76,10 +76,10 @@ async def test_without_session_token_or_own_origin_a_page_calls_nothing(
     await browser.enter(key)
     good = {"X-Csrf-Token": str(browser.token)}
     for headers in ({}, {"X-Csrf-Token": "0"}, {**good, "Origin": "https://evil.example"}):
-        told = await browser.call("GET", READ, bare=True, **headers)
+        told = await browser.bare("GET", READ, **headers)
         assert (told.status, told.json()["reason"]) == (403, "SESSION_ORIGIN_REFUSED")
     # A browser sends no Origin with a GET to its own origin.
-    assert (await browser.call("GET", READ, bare=True, **good)).status == 200
+    assert (await browser.bare("GET", READ, **good)).status == 200
     # Anywhere else a session is nobody.
     told = await browser.call("POST", "/v1/embeddings", {"input": ["x"], "model": "m"}, **good)
     assert told.status == 401

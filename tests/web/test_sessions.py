@@ -49,7 +49,7 @@ async def test_cookie_is_for_tls_alone_where_the_page_came_by_tls(door: Door) ->
 
 async def test_no_foreign_page_can_write_anything(door: Door, browser: Browser) -> None:
     await browser.enter((await door.mint())["api_key"])
-    foreign = (
+    foreign: tuple[dict[str, str], ...] = (
         {"Origin": "https://evil.example"},
         {"Origin": f"http://r.{browser.name}"},
         {"Origin": "null"},
@@ -59,7 +59,7 @@ async def test_no_foreign_page_can_write_anything(door: Door, browser: Browser) 
     )
     for (method, path), headers in itertools.product(WRITES, foreign):
         sent = {"X-Csrf-Token": str(browser.token), **headers}
-        told = await browser.call(method, path, {}, bare=True, **sent)
+        told = await browser.bare(method, path, {}, **sent)
         assert (told.status, told.json()["code"]) == (403, "SESSION_ORIGIN_REFUSED"), headers
         assert not told.has("access-control-allow-origin")
 
