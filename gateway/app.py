@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.billing.house import Billing, billing
+from gateway.control.readiness import Readiness
 from gateway.control.web.house import watch_of, web_side
 from gateway.edge.pipeline import Pipeline
 from gateway.edge.repeats import Repeats
@@ -75,6 +76,7 @@ class Node:
     meter: Meter
     shipper: Shipper
     spool: Spool
+    readiness: Readiness
 
 
 def instance_name(settings: Settings) -> str:
@@ -103,7 +105,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         web = await stack.enter_async_context(
             web_side(settings, lambda text: key_hmac(pepper, text))
         )
-        server, pipeline = front_door(base, meter, upstreams, secrets, shop, repeats, web)
+        server, pipeline, readiness = front_door(base, meter, upstreams, secrets, shop, repeats, web)
         pulse = Pulse(
             gate,
             meter,
@@ -118,7 +120,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         ]
         base.vitals.watch(spool)
         try:
-            yield Node(base, server, pipeline, meter, shipper, spool)
+            yield Node(base, server, pipeline, meter, shipper, spool, readiness)
         finally:
             await server.shutdown(settings.drain_ms / MS_PER_S)
             for task in tasks:
@@ -213,11 +215,11 @@ def listening_socket(bind: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def listening(server: Server, sock: socket.socket) -> AsyncIterator[None]:
+async def listening(server: Server, sock: socket.socket) -> AsyncIterator[asyncio.Server]:
     """Accept on the socket; at the end nothing new is accepted."""
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(server, sock=sock, backlog=_BACKLOG)
     try:
-        yield
+        yield listener
     finally:
         listener.close()

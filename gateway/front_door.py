@@ -44,7 +44,7 @@ def front_door(
     shop: Billing | None,
     repeats: Repeats,
     web: Web,
-) -> tuple[Server, Pipeline]:
+) -> tuple[Server, Pipeline, Readiness]:
     """The request path on top of everything else."""
     settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
     keys = KeyStore(book, secrets["key_pepper"].encode(), settings.key_prefix)
@@ -72,7 +72,7 @@ def front_door(
     parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats)
     pipeline = Pipeline(parts)
     bounds = Bounds(settings.header_deadline_ms, settings.max_connections)
-    return make_server(pipeline, telemetry, bounds), pipeline
+    return make_server(pipeline, telemetry, bounds), pipeline, readiness
 
 
 def _request_path(

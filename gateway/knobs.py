@@ -74,6 +74,7 @@ def knobs() -> tuple[Knob, ...]:
         *_stores(),
         *_keys(),
         *_times(),
+        *_stops(),
         *_addresses(),
         *_handed_on(),
         *_billing(),
@@ -225,12 +226,25 @@ def _times() -> tuple[Knob, ...]:
             120_000,
             "milliseconds for a request's body that has to be whole before it is forwarded",
         ),
+    )
+
+
+def _stops() -> tuple[Knob, ...]:
+    return (
         Knob(
             "DRAIN_MS",
             "drain_ms",
             integer(0, _HOUR_MS),
             30_000,
             "milliseconds that running requests get to finish at a stop",
+        ),
+        Knob(
+            "LAME_DUCK_MS",
+            "lame_duck_ms",
+            integer(0, _HOUR_MS),
+            0,
+            "milliseconds that a node which is told to stop goes on serving while /ready says no; "
+            "behind a balancer more than it needs to notice",
         ),
     )
 

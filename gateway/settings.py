@@ -57,6 +57,7 @@ class Settings:
     header_deadline_ms: int
     body_deadline_ms: int
     drain_ms: int
+    lame_duck_ms: int
     max_connections: int
     stripe_secret_key: str | None = field(repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.embedded.child import ChildSpec
 from gateway.embedded.supervisor import Process
 from gateway.settings import PREFIX, Settings
+from gateway.units import MS_PER_S
 
 # Which process stands behind which services; a product whose service is in none answers 503.
 # The api. services share one process, so that the model is loaded once.
@@ -34,7 +35,8 @@ _ROOM = 10
 
 def connections_wanted(workers: int) -> int:
     """How many connections to PostgreSQL all processes together may open, with room for people."""
-    return (workers + _OTHER_POOLS) * _POOL + workers * _OF_PAGES + _ROOM
+    # Twice the gateways: at a restart the new ones run while the old ones finish what they have.
+    return (2 * workers + _OTHER_POOLS) * _POOL + 2 * workers * _OF_PAGES + _ROOM
 
 
 def wanted(settings: Settings) -> list[str]:
@@ -66,12 +68,9 @@ def worker(settings: Settings) -> Process:
     return _python(settings, "worker", ["-m", "gateway", "worker"])
 
 
-def gateways(settings: Settings) -> list[Process]:
-    """The processes that share the public port."""
-    return [
-        _python(settings, f"gateway {n}", ["-m", "gateway", "serve", "--child", str(n)])
-        for n in range(settings.workers)
-    ]
+def grace_s(settings: Settings) -> float:
+    """How long a process may take to its end before it is killed."""
+    return (settings.lame_duck_ms + settings.drain_ms) / MS_PER_S + _MARGIN_S
 
 
 def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, str]:
@@ -82,6 +81,5 @@ def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, s
 
 
 def _python(settings: Settings, name: str, words: list[str]) -> Process:
-    grace_s = settings.drain_ms / 1_000 + _MARGIN_S
-    spec = ChildSpec(name, [sys.executable, *words], settings.environ, grace_s=grace_s)
-    return Process(spec)
+    words = [sys.executable, *words]
+    return Process(ChildSpec(name, words, settings.environ, grace_s=grace_s(settings)))

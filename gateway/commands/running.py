@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
@@ -19,19 +20,41 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What a process was told: to stop, or to be (or be replaced by) a new one."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    again: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def either(self) -> None:
+        """Wait for one of them."""
+        waits = [asyncio.create_task(each.wait()) for each in (self.stop, self.again)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
+
+
 def stop_event() -> asyncio.Event:
     """Set by the first SIGINT or SIGTERM."""
-    stop = asyncio.Event()
+    return signals().stop
+
+
+def signals(*again: signal.Signals) -> Signals:
+    """SIGINT and SIGTERM stop, `again` ask for a new process."""
+    told = Signals()
     loop = asyncio.get_running_loop()
 
     def heed() -> None:
-        if stop.is_set():
+        if told.stop.is_set():
             sys.exit(1)
-        stop.set()
+        told.stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, heed)
-    return stop
+    for number in again:
+        loop.add_signal_handler(number, told.again.set)
+    return told
 
 
 def log_to_stderr(name: str) -> None:

@@ -1,27 +1,42 @@
 """`sluice serve`: the gateway processes of one machine and the operations listener beside them.
 
 `--child N` is one gateway process; without it, N of them are started and kept alive, sharing the
-port. Refuses to run without PostgreSQL and Redis named: `sluice up` brings its own.
+port. SIGHUP replaces them by new ones, with the settings and the code as they are then, without a
+lost request. Refuses to run without PostgreSQL and Redis named: `sluice up` brings its own.
 """
 
 import argparse
-from contextlib import AsyncExitStack
+import os
+import signal
+import socket
+from contextlib import AsyncExitStack, suppress
 
 from gateway import app
 from gateway.commands import household
-from gateway.commands.running import log_to_stderr, run, stop_event
+from gateway.commands.doorway import open_doorway
+from gateway.commands.rolling import Rolling
+from gateway.commands.running import Signals, log_to_stderr, run, signals
 from gateway.commands.secret_files import keep_secret
+from gateway.commands.service_manager import READY, STOPPING, notify
 from gateway.commands.terminal import complain, say
 from gateway.control.ops import operations
+from gateway.edge.leaving import Leave, leave
 from gateway.embedded.supervisor import Supervisor
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings, load_settings, process_environment
+from gateway.units import MS_PER_S
 
 HELP = "run the gateway on external PostgreSQL and Redis"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--child` is for the parent only."""
+    """`--child` and what follows are for the parent only."""
     parser.add_argument("--child", type=int, metavar="N", help="be gateway process N (internal)")
+    parser.add_argument("--socket", type=int, metavar="FD", help="accept there (internal)")
+    parser.add_argument("--ready", type=int, metavar="FD", help="say so there (internal)")
+    parser.epilog = (
+        "SIGTERM: /ready says no, LAME_DUCK_MS, then DRAIN_MS for what runs. SIGHUP: every gateway "
+        "process is replaced by a new one, which reads settings and code anew; no request is lost."
+    )
 
 
 def execute(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -29,22 +44,73 @@ def execute(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.child is None:
         return run(_parent(settings))
     log_to_stderr(f"gateway-{arguments.child}")
-    return run(_child(settings))
+    return run(_child(settings, arguments.socket, arguments.ready))
 
 
-async def _child(settings: Settings) -> int:
-    stop = stop_event()
+async def _child(settings: Settings, inherited: int | None, ready: int | None) -> int:
+    told = signals(signal.SIGHUP)
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(app.ground(settings, "gateway"))
         node = await stack.enter_async_context(app.node(base, secrets_of(settings)))
-        sock = app.listening_socket(settings.bind, settings.port)
-        await stack.enter_async_context(app.listening(node.server, sock))
-        await stop.wait()
+        sock = _listening(settings, inherited)
+        listener = await stack.enter_async_context(app.listening(node.server, sock))
+        _say_ready(ready)
+        await told.either()
+        # Who is replaced keeps nobody away: his successor has the same socket.
+        lame_duck_s = 0.0
+        if not told.again.is_set():
+            node.readiness.leave()
+            lame_duck_s = settings.lame_duck_ms / MS_PER_S
+        own = sock if inherited is None else None
+        drain_s = settings.drain_ms / MS_PER_S
+        await leave(node.server, listener, Leave(lame_duck_s, drain_s, own))
     return 0
 
 
+def _listening(settings: Settings, inherited: int | None) -> socket.socket:
+    if inherited is None:
+        return app.listening_socket(settings.bind, settings.port)
+    sock = socket.socket(fileno=inherited)
+    sock.setblocking(False)
+    return sock
+
+
+def _say_ready(fd: int | None) -> None:
+    if fd is not None:
+        with suppress(OSError):
+            os.write(fd, b"1")
+        os.close(fd)
+
+
 async def _parent(settings: Settings) -> int:
-    stop = stop_event()
+    told = signals(signal.SIGHUP, signal.SIGUSR2)
+    inner = _inner(settings)
+    supervisor = Supervisor(complain)
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(app.ground(inner, "operations"))
+        parts = app.ops_parts(base)
+        await stack.enter_async_context(operations(parts))
+        stack.push_async_callback(supervisor.stop)
+        doorway = open_doorway(inner)
+        stack.callback(doorway.close)
+        rolling = Rolling(supervisor, doorway, inner)
+        stack.push_async_callback(rolling.stop)
+        await rolling.start()
+        say(f"{inner.workers} gateway processes on port {doorway.port}")
+        await _until_told(rolling, told, inner)
+        parts.readiness.leave()
+        notify(inner.environ, STOPPING)
+    return 0
+
+
+async def _until_told(rolling: Rolling, told: Signals, settings: Settings) -> None:
+    if await rolling.ready():
+        notify(settings.environ, READY)
+    await rolling.keep(told, lambda: _inner(load_settings(process_environment())), complain)
+
+
+def _inner(settings: Settings) -> Settings:
+    """The settings of the gateway processes, with every secret in them."""
     overrides = {
         "METRICS_DIR": str(settings.metrics_dir),
         "DATA_DIR": str(settings.data_dir),
@@ -52,16 +118,7 @@ async def _parent(settings: Settings) -> int:
         or keep_secret(settings.data_dir, "admin-token", "SLUICE_ADMIN_TOKEN"),
         **{name.upper(): value for name, value in secrets_of(settings).items()},
     }
-    inner = load_settings(household.environment(settings, overrides))
-    supervisor = Supervisor(complain)
-    async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(app.ground(inner, "operations"))
-        await stack.enter_async_context(operations(app.ops_parts(base)))
-        stack.push_async_callback(supervisor.stop)
-        await supervisor.add(*household.gateways(inner))
-        say(f"{inner.workers} gateway processes on port {inner.port}")
-        await stop.wait()
-    return 0
+    return load_settings(household.environment(settings, overrides))
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:

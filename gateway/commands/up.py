@@ -4,7 +4,8 @@
 2. Start PostgreSQL and Redis (unless external) and, meanwhile, the services.
 3. Migrate, then start the worker, the operations listener and the gateway processes.
 4. Wait until /health answers 200; print addresses, a fresh key, three commands.
-5. SIGINT or SIGTERM: stop in reverse order, exit code 0; a second one does not wait any more.
+5. SIGUSR2: new gateway processes in the place of the old ones, without a lost request.
+6. SIGINT or SIGTERM: stop in reverse order, exit code 0; a second one does not wait any more.
 
 Refuses to leave a process behind, whatever ends it. What dies meanwhile is started again.
 """
@@ -22,7 +23,10 @@ import orjson
 from gateway import app
 from gateway.commands import household, ports, welcome
 from gateway.commands.demo_page import DemoPage
+from gateway.commands.doorway import open_doorway
 from gateway.commands.migrate import bring_up_to_date
+from gateway.commands.rolling import Rolling
+from gateway.commands.running import Signals
 from gateway.commands.secret_files import keep_secret
 from gateway.commands.small_http import ask
 from gateway.commands.terminal import complain, say
@@ -87,13 +91,13 @@ def execute(settings: Settings, _: argparse.Namespace) -> int:
 
 
 async def _run(settings: Settings) -> int:
-    stop = asyncio.Event()
+    told = Signals()
     supervisor = Supervisor(complain)
-    _heed_signals(stop, supervisor)
+    _heed_signals(told, supervisor)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(supervisor.stop)
-        starting = asyncio.create_task(_start(settings, supervisor, stack))
-        asked = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(_start(settings, supervisor, stack, told))
+        asked = asyncio.create_task(told.stop.wait())
         try:
             await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
             if not asked.done():
@@ -110,18 +114,21 @@ async def _run(settings: Settings) -> int:
     return 0
 
 
-def _heed_signals(stop: asyncio.Event, supervisor: Supervisor) -> None:
+def _heed_signals(told: Signals, supervisor: Supervisor) -> None:
     def heed() -> None:
-        if stop.is_set():
+        if told.stop.is_set():
             supervisor.kill()
-        stop.set()
+        told.stop.set()
 
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR2, told.again.set)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, heed)
 
 
-async def _start(settings: Settings, supervisor: Supervisor, stack: AsyncExitStack) -> None:
+async def _start(
+    settings: Settings, supervisor: Supervisor, stack: AsyncExitStack, told: Signals
+) -> None:
     plan = _plan(settings)
     await stack.enter_async_context(plan.demo.listening())
     await _together(
@@ -131,13 +138,20 @@ async def _start(settings: Settings, supervisor: Supervisor, stack: AsyncExitSta
     assert plan.settings.database_url is not None
     await bring_up_to_date(plan.settings.database_url)
     base = await stack.enter_async_context(app.ground(plan.settings, "operations"))
-    await stack.enter_async_context(operations(app.ops_parts(base)))
+    parts = app.ops_parts(base)
+    await stack.enter_async_context(operations(parts))
     await supervisor.add(household.worker(plan.settings))
     # The door opens last: whoever sees /health answer may call every product.
     await _until(plan, supervisor, _services_listen)
-    await supervisor.add(*household.gateways(plan.settings))
+    doorway = open_doorway(plan.settings)
+    stack.callback(doorway.close)
+    rolling = Rolling(supervisor, doorway, plan.settings)
+    stack.push_async_callback(rolling.stop)
+    stack.callback(parts.readiness.leave)
+    await rolling.start()
     await _until(plan, supervisor, _healthy)
     await _welcome(plan)
+    await rolling.keep(told, lambda: plan.settings, complain)
 
 
 def _plan(settings: Settings) -> _Plan:

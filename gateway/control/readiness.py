@@ -100,9 +100,16 @@ class Readiness:
         self._spools = spools
         self._lock = asyncio.Lock()
         self._known: tuple[float, Ready] | None = None
+        self._leaving = False
+
+    def leave(self) -> None:
+        """From now on not ready, whatever else is so: whoever sends us clients shall stop."""
+        self._leaving = True
 
     async def look(self) -> Ready:
         """The state, at most half a second old."""
+        if self._leaving:
+            return Ready(NOT_READY, {"node": "is stopping"})
         async with self._lock:
             if self._known is None or time.monotonic() - self._known[0] > _FRESH_S:
                 found = await self._look()

@@ -93,9 +93,21 @@ class Connection(Hearing, Writable):
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
         return bool(poll.poll(0))
 
+    def is_quiet(self, for_s: float) -> bool:
+        """Whether nothing has been asked here for so long, and nothing is under way."""
+        waits = self._waiter is not None and not self._waiter.done()
+        if not waits or self._messages or self._head_timer is not None or self.transport is None:
+            return False
+        if self._loop.time() < self._next_keepalive_close_time - _KEEP_ALIVE_S + for_s:
+            return False
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
     async def start(self) -> None:
         """Handle requests until the connection ends; replaces aiohttp's loop."""
         server = self._server_of_ours
+        self._next_keepalive_close_time = self._loop.time() + _KEEP_ALIVE_S
         peer = _peer_address(self.peername)
         server.telemetry.open_connections.inc()
         try:
@@ -155,6 +167,9 @@ class Connection(Hearing, Writable):
         server.requests_count += 1
         understood = isinstance(message, RawRequestMessage)
         exchange = Exchange(self, message if understood else web_protocol.ERROR, payload, peer)
+        if server.retiring and not self._messages:
+            # The client asks another process next; what it has sent already is answered here.
+            exchange.keep_alive = False
         self._request_in_progress = True
         try:
             if not understood:
@@ -210,9 +225,17 @@ class Server(web_server.Server):
         self.handlers = handlers
         self.telemetry = telemetry
         self.bounds = bounds
+        self.retiring = False
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    def close_quiet(self, for_s: float) -> int:
+        """End the connections on which nothing was asked for so long; how many are left."""
+        quiet = [each for each in self.connections if cast(Connection, each).is_quiet(for_s)]
+        for each in quiet:
+            each.close()
+        return len(self._connections) - len(quiet)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """Idle connections end now, the others when their request has, within the timeout."""

@@ -5,7 +5,7 @@ pause that doubles up to five seconds, and is forgiven after it has lived for ha
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.embedded.child import Child, ChildSpec, spawn
@@ -84,7 +84,8 @@ class Supervisor:
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
         self._groups: list[tuple[Service, ...]] = []
-        self._keepers: set[asyncio.Task[None]] = set()
+        self._keepers: dict[Service, asyncio.Task[None]] = {}
+        self._replaced: list[Service] = []
         self.deaths = 0
 
     async def add(self, *services: Service) -> None:
@@ -98,22 +99,49 @@ class Supervisor:
             if outcome is not None:
                 raise outcome
         for service in services:
-            self._keepers.add(asyncio.create_task(self._keep(service), name=service.name))
+            self._watch(service)
+
+    def swap(self, old: Service, new: Service) -> None:
+        """Watch `new`, which runs already, in the place of `old`, which may end now."""
+        self._unwatch(old)
+        self._replaced.append(old)
+        self._groups = [
+            tuple(new if each is old else each for each in group) for group in self._groups
+        ]
+        self._watch(new)
+
+    async def end(self, *services: Service) -> None:
+        """End these before the others."""
+        for service in services:
+            self._unwatch(service)
+        await self._stop(services)
+
+    def _watch(self, service: Service) -> None:
+        self._keepers[service] = asyncio.create_task(self._keep(service), name=service.name)
+
+    def _unwatch(self, service: Service) -> None:
+        keeper = self._keepers.pop(service, None)
+        if keeper is not None:
+            keeper.cancel()
 
     async def stop(self) -> None:
         """End everything, the last group first; within the sum of the groups' bounds."""
-        for keeper in self._keepers:
+        keepers = list(self._keepers.values())
+        for keeper in keepers:
             keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*keepers, return_exceptions=True)
         for group in reversed(self._groups):
-            ends = await asyncio.gather(*(s.stop() for s in group), return_exceptions=True)
-            for service, end in zip(group, ends, strict=True):
-                if end is not None:
-                    self._log(f"{service.name} did not end: {end!r}")
+            await self._stop(group)
+
+    async def _stop(self, services: Sequence[Service]) -> None:
+        ends = await asyncio.gather(*(s.stop() for s in services), return_exceptions=True)
+        for service, end in zip(services, ends, strict=True):
+            if end is not None:
+                self._log(f"{service.name} did not end: {end!r}")
 
     def kill(self) -> None:
         """End everything now; a `stop` that is under way then finds the dead."""
-        for group in self._groups:
+        for group in (*self._groups, tuple(self._replaced)):
             for service in group:
                 service.kill()
 

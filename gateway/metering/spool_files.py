@@ -99,11 +99,10 @@ def lock(directory: Path, *, create: bool) -> int | None:
     Without `create` a spool that its owner is about to remove counts as taken.
     """
     path = directory / "lock"
-    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     try:
-        fd = os.open(path, flags, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
-        return None
+        return _make_lock(path) if create else None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever had it before may have removed the spool: then this is the lock of nothing.
@@ -113,6 +112,21 @@ def lock(directory: Path, *, create: bool) -> int | None:
         pass
     os.close(fd)
     return None
+
+
+def _make_lock(path: Path) -> int | None:
+    """Locked before it has its name: in between it would look like a dead process's."""
+    fresh = path.with_name(f"lock.{os.getpid()}")
+    fd = os.open(fresh, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        os.close(fd)
+        return None
+    finally:
+        fresh.unlink()
+    return fd
 
 
 def read_frames(directory: Path, start: Position) -> Iterator[Frame]:
