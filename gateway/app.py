@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gateway.billing.house import Billing, billing
@@ -20,6 +21,7 @@ from gateway.edge.pipeline import Pipeline
 from gateway.edge.repeats import Repeats
 from gateway.edge.request_ids import new_request_id
 from gateway.edge.server import Server
+from gateway.edge.traced import TracedMeter
 from gateway.edge.upstream import Upstreams
 from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.front_door import front_door
@@ -95,7 +97,8 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         spool = Spool(spool_root(settings), instance)
         stack.push_async_callback(spool.close)
-        meter = Meter(spool, gate, AdmissionNumbers(), telemetry, instance, loop.time)
+        metering = Meter if base.tracer is None else partial(TracedMeter, base.tracer)
+        meter = metering(spool, gate, AdmissionNumbers(), telemetry, instance, loop.time)
         shipper = Shipper(spool, book, gate, meter, telemetry)
         upstreams = Upstreams(dict(settings.service_urls))
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
@@ -105,7 +108,9 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         web = await stack.enter_async_context(
             web_side(settings, lambda text: key_hmac(pepper, text))
         )
-        server, pipeline, readiness = front_door(base, meter, upstreams, secrets, shop, repeats, web)
+        server, pipeline, readiness = front_door(
+            base, meter, upstreams, secrets, shop, repeats, web
+        )
         pulse = Pulse(
             gate,
             meter,

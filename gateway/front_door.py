@@ -4,12 +4,14 @@ Wires, never handles. What lives longer than a request (spool, shipper, stores) 
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from gateway.billing.house import Billing
 from gateway.control.desk import Desk, DeskParts
 from gateway.control.readiness import Readiness, SpoolState, stores
 from gateway.control.web.site import Site
 from gateway.control.web.visit import Web
+from gateway.edge.access_log import AccessLog
 from gateway.edge.address import Addresses
 from gateway.edge.admitting import Admitter
 from gateway.edge.doors import Kind
@@ -27,6 +29,7 @@ from gateway.edge.repeats import Repeats
 from gateway.edge.room import BodyRoom
 from gateway.edge.server import Bounds, Server, make_server
 from gateway.edge.token_field import TokenField
+from gateway.edge.traced import TracedForwarder, TracedPipeline
 from gateway.edge.unmetered import Unmetered
 from gateway.edge.upstream import Upstreams
 from gateway.ground import Ground
@@ -70,9 +73,12 @@ def front_door(
     )
     doors = {**Desk(desk, Site(desk, web)).doors(), **unmetered.doors()}
     parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats)
-    pipeline = Pipeline(parts)
+    tracer = base.tracer
+    pipeline = Pipeline(parts) if tracer is None else TracedPipeline(parts, tracer)
+    one_in = settings.access_log
+    handlers = AccessLog(pipeline, one_in) if one_in else pipeline
     bounds = Bounds(settings.header_deadline_ms, settings.max_connections)
-    return make_server(pipeline, telemetry, bounds), pipeline, readiness
+    return make_server(handlers, telemetry, bounds), pipeline, readiness
 
 
 def _request_path(
@@ -89,7 +95,8 @@ def _request_path(
     deadline_ms = settings.body_deadline_ms
     router = Router(base.catalogue, settings.domain)
     measurer = Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), deadline_ms)
-    forwarder = Forwarder(upstreams, signer, deadline_ms)
+    forwarding = Forwarder if base.tracer is None else partial(TracedForwarder, base.tracer)
+    forwarder = forwarding(upstreams, signer, deadline_ms)
     quoter = Quoter(identifier, measurer, forwarder, gate, book)
     pricing = Pricing(base.catalogue, router, measurer, quoter, deadline_ms)
     return Parts(

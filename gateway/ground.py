@@ -36,6 +36,7 @@ from gateway.sql import load_queries
 from gateway.telemetry import Telemetry
 from gateway.telemetry.exposition import exposition
 from gateway.telemetry.snapshots import Publisher
+from gateway.telemetry.tracing import Tracer, tracing
 
 _LOG = logging.getLogger("sluice.ground")
 _PROOF_MS = 600_000
@@ -58,6 +59,7 @@ class Ground:
     reserves: Reserves
     publisher: Publisher
     vitals: Vitals
+    tracer: Tracer | None
 
 
 @asynccontextmanager
@@ -102,6 +104,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             reserves,
             publisher,
             vitals,
+            await stack.enter_async_context(tracing(settings)),
         )
 
 

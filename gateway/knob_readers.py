@@ -86,6 +86,13 @@ def word(text: str) -> str:
     return text
 
 
+def log_form(text: str) -> str:
+    """How log lines look."""
+    if text not in ("auto", "text", "json"):
+        raise ValueError(f"must be auto, text or json, not {text!r}")
+    return text
+
+
 def texts(text: str) -> tuple[str, ...]:
     """Printable texts with commas."""
     return tuple(word(part.strip()) for part in text.split(",") if part.strip())

@@ -6,7 +6,7 @@ Refuses to build the records: `knobs` does, with all the others.
 from collections.abc import Callable
 from typing import Any, Final
 
-from gateway.knob_readers import integer, service_url, texts, word
+from gateway.knob_readers import integer, log_form, page_origin, service_url, texts, word
 
 OversightKnob = tuple[str, str, Callable[[str], Any], Any, str, str]
 _DAY_MS: Final = 86_400_000
@@ -60,5 +60,37 @@ OVERSIGHT: Final[tuple[OversightKnob, ...]] = (
         None,
         "page that it reads; `up` has one of its own",
         "https://example.com/",
+    ),
+    (
+        "LOG_FORMAT",
+        "log_format",
+        log_form,
+        "auto",
+        "log lines as text or json; auto: text on a terminal, else json",
+        "",
+    ),
+    (
+        "ACCESS_LOG",
+        "access_log",
+        integer(0, 10**6),
+        0,
+        "one of so many requests is told in the log, and each that ended in 5xx; 0: none",
+        "",
+    ),
+    (
+        "OTLP_URL",
+        "otlp_url",
+        page_origin,
+        None,
+        "origin of an OpenTelemetry collector (OTLP over HTTP) that gets traces; needs `otel`",
+        "",
+    ),
+    (
+        "TRACE_ONE_IN",
+        "trace_one_in",
+        integer(1, 10**6),
+        100,
+        "one of so many requests to a product is traced, whatever their clients ask for",
+        "",
     ),
 )

@@ -73,6 +73,10 @@ class Settings:
     canary_products: tuple[str, ...]
     canary_door: str | None
     canary_page: str | None
+    log_format: str
+    access_log: int
+    otlp_url: str | None
+    trace_one_in: int
     web_url: str | None
     smtp_url: str | None = field(repr=False)
     mail_from: str | None

@@ -17,7 +17,7 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
-from services import wire
+from services import logs, wire
 from services.accepting import Door, Listen, parse_listen
 from services.parent import die_with_parent
 from services.settings import Settings, SettingsError, from_environment
@@ -76,6 +76,7 @@ class _Guard:
             if not await _is_signed(signed, await request.read()):
                 return self._envelope(request, 401, "The body is not the one that was signed")
             request[SIGNED] = signed
+            logs.REQUEST_ID.set(signed.request_id)
             return await handler(request)
         except web.HTTPRequestEntityTooLarge:
             return self._envelope(request, 413, "The request body is too large")
@@ -86,6 +87,8 @@ class _Guard:
         except Exception:
             logging.getLogger(LOGGER).exception("request %s failed", signed.request_id)
             return self._envelope(request, 500, "The service failed; the request is not charged")
+        finally:
+            logs.REQUEST_ID.set("")
 
 
 async def _is_signed(signed: Signed, body: bytes) -> bool:
@@ -108,11 +111,11 @@ def main(name: str, build: Callable[[Settings], web.Application]) -> None:
     arguments = parser.parse_args()
     if not arguments.outlive_parent:
         die_with_parent(arguments.parent)
-    logging.basicConfig(level=logging.INFO, format=f"{name} %(levelname)s %(message)s")
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         listen = parse_listen(arguments.listen)
-        app = build(from_environment())
+        settings = from_environment()
+        logs.log_to(sys.stderr, name, settings.log_format, settings.key_prefix)
+        app = build(settings)
     except (ValueError, SettingsError) as fault:
         mistakes = fault.mistakes if isinstance(fault, SettingsError) else (str(fault),)
         sys.stderr.write("".join(f"services.{name}: {mistake}\n" for mistake in mistakes))

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from services import deepsearch_settings, search_settings
 
 PREFIX: Final = "SLUICE_"
+# The first is the default: text on a terminal, else JSON.
+LOG_FORMATS: Final = ("auto", "text", "json")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 # HMAC-SHA256 gains nothing from a longer key; a shorter one could be guessed offline.
@@ -68,6 +70,8 @@ class Settings:
 
     internal_secret: bytes
     domain: str
+    log_format: str
+    key_prefix: str
     gateway_origins: frozenset[Origin]
     reader_allow: frozenset[Origin]
     reader_workers: int
@@ -107,6 +111,8 @@ def load(environment: Mapping[str, str]) -> Settings:
     settings = Settings(
         internal_secret=source.secret("INTERNAL_SECRET"),
         domain=source.word("DOMAIN", "localhost").lower(),
+        log_format=source.one_of("LOG_FORMAT", LOG_FORMATS),
+        key_prefix=source.word("KEY_PREFIX", "sluice_"),
         gateway_origins=_gateway_origins(source),
         reader_allow=source.origins("READER_ALLOW"),
         reader_workers=source.number("READER_WORKERS", os.cpu_count() or 1, 1, 256),
@@ -191,6 +197,13 @@ class _Source:
         if not text:
             return default
         return self._checked(name, text, lambda value: _in_range(value, least, most), default)
+
+    def one_of(self, name: str, words: tuple[str, ...]) -> str:
+        def check(text: str) -> int | str:
+            return words.index(text) if text in words else f"must be one of {', '.join(words)}"
+
+        text = self.word(name, "")
+        return words[self._checked(name, text, check, 0) if text else 0]
 
     def secret(self, name: str) -> bytes:
         text = self.word(name, "")

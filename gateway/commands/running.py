@@ -13,6 +13,9 @@ from typing import Any
 
 import uvloop
 
+from gateway.settings import Settings
+from gateway.telemetry.logs import log_to
+
 
 def run(main: Coroutine[Any, Any, int]) -> int:
     """Run to the end on uvloop; answers the exit code."""
@@ -57,7 +60,11 @@ def signals(*again: signal.Signals) -> Signals:
     return told
 
 
-def log_to_stderr(name: str) -> None:
-    """Warnings and worse, one line each, with the name of the process."""
-    form = f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=form)
+def log_to_stderr(name: str, settings: Settings) -> None:
+    """Warnings and worse with the name of the process, in the form of the settings."""
+    log_to(sys.stderr, name, settings.log_format, settings.key_prefix)
+
+
+def log_ends(text: str) -> None:
+    """What a supervisor says of its children, as a line of the log."""
+    logging.getLogger("sluice.supervisor").warning("%s", text)

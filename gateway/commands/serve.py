@@ -15,10 +15,10 @@ from gateway import app
 from gateway.commands import household
 from gateway.commands.doorway import open_doorway
 from gateway.commands.rolling import Rolling
-from gateway.commands.running import Signals, log_to_stderr, run, signals
+from gateway.commands.running import Signals, log_ends, log_to_stderr, run, signals
 from gateway.commands.secret_files import keep_secret
 from gateway.commands.service_manager import READY, STOPPING, notify
-from gateway.commands.terminal import complain, say
+from gateway.commands.terminal import say
 from gateway.control.ops import operations
 from gateway.edge.leaving import Leave, leave
 from gateway.embedded.supervisor import Supervisor
@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(settings: Settings, arguments: argparse.Namespace) -> int:
     """Run until a signal; drain; 0."""
     if arguments.child is None:
+        log_to_stderr("operations", settings)
         return run(_parent(settings))
-    log_to_stderr(f"gateway-{arguments.child}")
+    log_to_stderr(f"gateway-{arguments.child}", settings)
     return run(_child(settings, arguments.socket, arguments.ready))
 
 
@@ -85,7 +86,7 @@ def _say_ready(fd: int | None) -> None:
 async def _parent(settings: Settings) -> int:
     told = signals(signal.SIGHUP, signal.SIGUSR2)
     inner = _inner(settings)
-    supervisor = Supervisor(complain)
+    supervisor = Supervisor(log_ends)
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(app.ground(inner, "operations"))
         parts = app.ops_parts(base)
@@ -106,7 +107,7 @@ async def _parent(settings: Settings) -> int:
 async def _until_told(rolling: Rolling, told: Signals, settings: Settings) -> None:
     if await rolling.ready():
         notify(settings.environ, READY)
-    await rolling.keep(told, lambda: _inner(load_settings(process_environment())), complain)
+    await rolling.keep(told, lambda: _inner(load_settings(process_environment())), log_ends)
 
 
 def _inner(settings: Settings) -> Settings:

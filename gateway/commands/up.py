@@ -26,7 +26,7 @@ from gateway.commands.demo_page import DemoPage
 from gateway.commands.doorway import open_doorway
 from gateway.commands.migrate import bring_up_to_date
 from gateway.commands.rolling import Rolling
-from gateway.commands.running import Signals
+from gateway.commands.running import Signals, log_to_stderr
 from gateway.commands.secret_files import keep_secret
 from gateway.commands.small_http import ask
 from gateway.commands.terminal import complain, say
@@ -84,6 +84,7 @@ def execute(settings: Settings, _: argparse.Namespace) -> int:
     except OSError as error:
         complain(f"SLUICE_DATA_DIR {settings.data_dir} cannot be used: {error.strerror}")
         return 2
+    log_to_stderr("operations", settings)
     try:
         return asyncio.run(_run(settings))
     finally:

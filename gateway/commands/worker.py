@@ -20,7 +20,7 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def execute(settings: Settings, _arguments: argparse.Namespace) -> int:
     """Run until a signal; 0."""
-    log_to_stderr("worker")
+    log_to_stderr("worker", settings)
     return run(_run(settings))
 
 

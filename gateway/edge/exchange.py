@@ -81,7 +81,8 @@ class Exchange:
 
     `target` is the request target as sent. `keep_alive` may only be turned off. `until_s` is the
     loop time by which a streamed answer must have been taken. `room_bytes` is what the body has of
-    the room for bodies. `tap` sees the answer on its way.
+    the room for bodies. `tap` sees the answer on its way. `status` is 0 until an answer has begun,
+    `passage` None unless it was admitted: both are for whoever tells afterwards.
     """
 
     __slots__ = (
@@ -94,10 +95,13 @@ class Exchange:
         "headers",
         "keep_alive",
         "method",
+        "passage",
         "peer",
+        "request_id",
         "room_bytes",
         "sent_bytes",
         "started",
+        "status",
         "tap",
         "target",
         "until_s",
@@ -123,6 +127,9 @@ class Exchange:
         self.room_bytes = 0
         self.until_s: float | None = None
         self.tap: Tap | None = None
+        self.request_id = ""
+        self.status = 0
+        self.passage: Passage | None = None
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -206,6 +213,7 @@ class Exchange:
             body = b""
         self._write(b"".join((status_line(status), headers, self._closing(), framing, body)))
         self.started = True
+        self.status = status
         self.sent_bytes += len(body)
         await self._connection.drained(self.until_s)
 
@@ -228,6 +236,7 @@ class Exchange:
             framing = trailer + b"transfer-encoding: chunked\r\n\r\n"
         self._write(b"".join((status_line(status), headers, self._closing(), framing)))
         self.started = True
+        self.status = status
         await self._connection.drained(self.until_s)
 
     async def write(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ from gateway.edge.answer import Answer
 from gateway.edge.connection import Connection
 from gateway.edge.exchange import Exchange
 from gateway.edge.forward import Signer, allowed_lines, budgeted_lines, request_head
+from gateway.edge.trace_context import PARENT, trace_lines
 from gateway.edge.upload import Upload
 from gateway.edge.upstream import Upstream, Upstreams
 from gateway.errors import StaleConnection
@@ -81,11 +82,15 @@ class Forwarder:
             exchange.method,
             path,
             upstream.host_header,
-            fields,
+            fields + self.context_lines(exchange),
             signature,
             length,
             has_body=exchange.has_body,
         )
+
+    def context_lines(self, exchange: Exchange, /) -> bytes:
+        """The trace context that the service is told: the client's."""
+        return trace_lines(exchange.headers) if PARENT in exchange.headers else b""
 
     async def _stream(
         self, exchange: Exchange, admitted: Admitted, upstream: Upstream, head: bytes

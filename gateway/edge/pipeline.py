@@ -102,7 +102,7 @@ class Pipeline:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request, whatever it is."""
-        request_id = new_request_id()
+        request_id = exchange.request_id = new_request_id()
         host = exchange.headers.get("Host", "")
         if TOKEN in exchange.target:
             self._take_token(exchange, host)
@@ -138,7 +138,9 @@ class Pipeline:
     async def failed(self, exchange: Exchange) -> None:
         """Answer after a bug of ours; what was admitted has been recorded already."""
         family = self._parts.router.family(exchange.headers.get("Host", ""), exchange.target)
-        await self._refuse(exchange, refusals.internal_error(), family, new_request_id(), _FREE)
+        # The id that the log tells of it.
+        request_id = exchange.request_id or new_request_id()
+        await self._refuse(exchange, refusals.internal_error(), family, request_id, _FREE)
 
     async def overloaded(self, exchange: Exchange) -> None:
         """Answer a client for whom there is no place, before it has said anything."""
@@ -186,7 +188,7 @@ class Pipeline:
             problem = admitted.problem
             await self._refuse(exchange, problem, route.family, request_id, admitted.lines + _FREE)
             return
-        passage = admitted.passage
+        passage = exchange.passage = admitted.passage
         if exchange.tap is not None:
             exchange.tap.admitted(passage)
         lines = b"x-request-id: %b\r\n" % passage.request_id.encode("ascii")

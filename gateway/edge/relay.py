@@ -182,7 +182,8 @@ class Relay:
             return refusals.service_broke_off(product.name)
         body = answer.buffered()
         if answer.status in NOT_LET_IN:
-            _LOG.error("%s does not let the gateway in: %r", product.name, body[:200])
+            told = {"request_id": crossing.passage.request_id}
+            _LOG.error("%s does not let the gateway in: %r", product.name, body[:200], extra=told)
             return refusals.service_failed(product.name, answer.status)
         if not (is_json(answer) and is_envelope(body, product.family)):
             return refused_by_service(product.name, answer.status, body)

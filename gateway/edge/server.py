@@ -187,7 +187,8 @@ class Connection(Hearing, Writable):
         except ConnectionError:
             return False
         except Exception:
-            _LOG.exception("unhandled failure for %s", exchange.method)
+            told = {"request_id": exchange.request_id}
+            _LOG.exception("unhandled failure for %s", exchange.method, extra=told)
             await _apologise(server, exchange)
             return False
         finally:

@@ -18,6 +18,7 @@ from gateway.edge.identify import Identifier, Subject
 from gateway.edge.passing import cors_lines, service_lines
 from gateway.edge.pipeline import Door, refuse
 from gateway.edge.reports import is_json
+from gateway.edge.trace_context import trace_lines
 from gateway.edge.upstream import Upstream, Upstreams
 from gateway.errors import (
     AnswerBroken,
@@ -92,7 +93,13 @@ class Unmetered:
             exchange.method, path, b"", request_id, time.time_ns() // 1_000_000, subject.text
         )
         head = request_head(
-            exchange.method, path, upstream.host_header, b"", signature, None, has_body=False
+            exchange.method,
+            path,
+            upstream.host_header,
+            trace_lines(exchange.headers),
+            signature,
+            None,
+            has_body=False,
         )
         try:
             answer, body = await _answer(upstream, head)
