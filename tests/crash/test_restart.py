@@ -1,0 +1,142 @@
+"""A restart under load: every request has its whole answer, and is charged once."""
+
+import asyncio
+import signal
+
+from tests.crash.client import Client, Seen
+from tests.crash.house import GRANT, House, Key, until
+from tests.crash.stub import Stub
+
+CLIENTS = 8
+
+
+async def _wide(house: House) -> Key:
+    key = await house.mint()
+    limits = {"embeddings": {"rpm": 10**6, "tpm": 10**9, "concurrency": 1_000}}
+    await house.book.set_limits(key.key_id, limits)
+    return key
+
+
+async def _load(house: House, key: Key, over: asyncio.Event, *, fresh: bool) -> list[Seen]:
+    seen = []
+    async with Client(house.port) as client:
+        while not over.is_set():
+            seen.append(await client.ask(key.text, tokens=3))
+            if fresh:
+                client.hang_up()
+            await asyncio.sleep(0.01)
+    return seen
+
+
+async def _instances(house: House) -> tuple[int, int]:
+    """How many gateway processes there have been, and how many have said goodbye."""
+    sql = (
+        "select count(*) as all, count(*) filter (where stopped and drained) as gone from instance"
+    )
+    row = (await house.postgres.rows(sql))[0]
+    return row["all"], row["gone"]
+
+
+async def _settled(house: House, key: Key, seen: list[Seen]) -> None:
+    assert {each.status for each in seen} == {200}
+    assert await house.trial(key) == GRANT - sum(each.tokens or 0 for each in seen)
+    assert await house.leftovers() == []
+    assert await house.proof() == {}
+
+
+async def test_sighup_replaces_every_gateway_and_no_client_notices(
+    house: House, stub: Stub
+) -> None:
+    """A request that is with its service all the while is answered by the process that has it."""
+    house.settings["SLUICE_WORKERS"] = "2"
+    parent = house.start("serve")
+    await house.ready(parent, house.port)
+    key, over = await _wide(house), asyncio.Event()
+    loads = [asyncio.create_task(_load(house, key, over, fresh=n % 2 == 0)) for n in range(CLIENTS)]
+    async with Client(house.port) as waits:
+        await waits.send(key.text, {"tokens": 7, "wait": True})
+        waiting = await stub.arrivals.get()
+        parent.send_signal(signal.SIGHUP)
+        await until(lambda: _gone(house, 1), 60)
+        waiting.answer.set()
+        last = await waits.receive()
+    await until(lambda: _gone(house, 2), 60)
+    over.set()
+    seen = [last] + [each for load in await asyncio.gather(*loads) for each in load]
+    parent.terminate()
+    assert await asyncio.to_thread(parent.wait, 30) == 0, house.logs()
+    assert await _instances(house) == (4, 4), house.logs()
+    await _settled(house, key, seen)
+    assert house.spools == []
+
+
+async def test_one_that_leaves_a_shared_port_takes_no_client_along(house: House) -> None:
+    """Two of them listen; what waits in the queue of the one that closes is answered as well."""
+    first = await house.gateway()
+    second = house.start("serve", "--child", "1")
+    await until(lambda: _running(house, 2))
+    key, over = await _wide(house), asyncio.Event()
+    loads = [asyncio.create_task(_load(house, key, over, fresh=True)) for _ in range(CLIENTS)]
+    await asyncio.sleep(0.5)
+    first.terminate()
+    assert await asyncio.to_thread(first.wait, 20) == 0, house.logs()
+    over.set()
+    seen = [each for load in await asyncio.gather(*loads) for each in load]
+    second.terminate()
+    assert await asyncio.to_thread(second.wait, 20) == 0
+    await _settled(house, key, seen)
+
+
+async def test_what_does_not_come_up_replaces_nobody(house: House) -> None:
+    """Wrong settings at a restart are told, and the old process goes on."""
+    file = house.folder / "settings.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("drain_ms = 2000\n")
+    house.settings["SLUICE_CONFIG"] = str(file)
+    parent = house.start("serve")
+    await house.ready(parent, house.port)
+    file.write_text("drain_ms = 'soon'\n")
+    parent.send_signal(signal.SIGHUP)
+    await until(lambda: _told(house, "not restarted"))
+    async with Client(house.port) as client:
+        assert (await client.ask(None, tokens=1)).status == 401
+    file.write_text("drain_ms = 3000\n")
+    parent.send_signal(signal.SIGHUP)
+    await until(lambda: _gone(house, 1))
+
+
+async def _told(house: House, text: str) -> bool:
+    return text in house.logs()
+
+
+async def test_a_lame_duck_says_that_it_is_not_ready_and_goes_on_serving(house: House) -> None:
+    """Who balances sees it before a single connection is refused."""
+    house.settings["SLUICE_LAME_DUCK_MS"] = "1500"
+    gateway = await house.gateway()
+    key = await _wide(house)
+    assert await _ready(house) == b"200"
+    gateway.terminate()
+    await until(lambda: _says(house, b"503"))
+    async with Client(house.port) as client:
+        assert (await client.ask(key.text, tokens=3)).status == 200
+    assert await asyncio.to_thread(gateway.wait, 20) == 0
+
+
+async def _gone(house: House, count: int) -> bool:
+    return (await _instances(house))[1] >= count
+
+
+async def _running(house: House, count: int) -> bool:
+    return (await _instances(house))[0] >= count
+
+
+async def _says(house: House, status: bytes) -> bool:
+    return await _ready(house) == status
+
+
+async def _ready(house: House) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    status = (await reader.readline()).split()[1]
+    writer.close()
+    return status
