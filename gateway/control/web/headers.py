@@ -31,6 +31,12 @@ def lines(pairs: Sequence[tuple[str, str]]) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in pairs).encode("latin-1")
 
 
+def takes_gzip(exchange: Exchange) -> bool:
+    """Whether the browser reads gzip."""
+    wishes = exchange.headers.get("Accept-Encoding", "").lower().replace(" ", "").split(",")
+    return "gzip" in wishes
+
+
 def of_data(exchange: Exchange) -> bytes:
     """For JSON and static files."""
     return lines((*_COMMON, ("content-security-policy", _NOTHING), *_tls(exchange)))

@@ -75,8 +75,18 @@ async def finish(visit: Visit) -> Reply | Problem:
     return await _signed_in(visit, "mail", email, email)
 
 
-async def back(visit: Visit) -> Reply | Problem:
-    """The provider sends the browser here with a code; then on to the account."""
+async def back(visit: Visit) -> Reply:
+    """The provider sends the browser here with a code; then on to the account.
+
+    It is a person who looks at the answer: what went wrong is told by the page to sign in at.
+    """
+    done = await _came_back(visit)
+    if isinstance(done, Problem):
+        return Reply(303, "", {"location": f"/sign-in?refused={done.code}"})
+    return Reply(303, "", {**done.headers, "location": "/account"})
+
+
+async def _came_back(visit: Visit) -> Reply | Problem:
     provider, secret = visit.web.provider, cookie(visit.exchange, PROVIDER)
     if provider is None:
         return refusals.not_configured()
@@ -97,8 +107,7 @@ async def back(visit: Visit) -> Reply | Problem:
         _LOG.warning("the identity provider: %s (%s)", fault, fault.__cause__)
         return refusals.provider_refused(str(fault))
     email = mail_address(identity.email)
-    done = await _signed_in(visit, provider.issuer, identity.subject, email)
-    return Reply(303, "", {**done.headers, "location": "/account"})
+    return await _signed_in(visit, provider.issuer, identity.subject, email)
 
 
 async def _to_provider(visit: Visit, provider: Provider) -> Reply | Problem:

@@ -7,14 +7,12 @@
 Refuses to be read by another origin: no answer of these doors has a CORS header.
 """
 
-import gzip
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from gateway.control.call import Reply, Stream, body_of, query_of
+from gateway.control.call import Reply, Stream, body_of
 from gateway.control.desk_parts import DeskParts
 from gateway.control.web import (
     account_calls,
@@ -25,15 +23,16 @@ from gateway.control.web import (
     sign_in,
     views,
 )
-from gateway.control.web.cookies import LANGUAGE, cookie, is_same_origin, is_secure, set_cookie
+from gateway.control.web.cookies import is_same_origin
+from gateway.control.web.page_door import PageDoor
 from gateway.control.web.sessions import may_write
 from gateway.control.web.statics import StaticFile
-from gateway.control.web.visit import Visit, Web
+from gateway.control.web.visit import Visit, Web, visit_of
 from gateway.edge import refusals as of_all
 from gateway.edge.exchange import Exchange
 from gateway.edge.hosts import Route
 from gateway.edge.problems import render
-from gateway.errors import PostgresUnavailable, Problem, RedisUnavailable
+from gateway.errors import PostgresUnavailable, Problem
 from gateway.products.product import Family
 
 Handler = Callable[[Visit], Awaitable[Reply | Stream | Problem]]
@@ -103,15 +102,14 @@ class Site:
     def __init__(self, parts: DeskParts, web: Web) -> None:
         self._parts = parts
         self._web = web
-        products = parts.catalogue.products.values()
-        self._labels = sorted({product.host for product in products})
+        self._pages = PageDoor(parts, web)
 
     async def answer(self, exchange: Exchange, route: Route, request_id: str) -> None:
         """One request of a browser."""
         if route.name == "web.static":
             await self._static(exchange, route, request_id)
         elif route.name.startswith("page."):
-            await self._page(exchange, route, request_id)
+            await self._pages.answer(exchange, route, request_id)
         else:
             await self._call(exchange, route, request_id)
 
@@ -136,10 +134,7 @@ class Site:
             return
         more = headers.of_data(exchange)
         if isinstance(told, Stream):
-            await exchange.start(200, told.lines(request_id) + more, None)
-            async for piece in told.pieces:
-                await exchange.write(piece)
-            await exchange.finish()
+            await _stream(exchange, told, told.lines(request_id) + more)
             return
         if visit is not None and visit.session is not None and "set-cookie" not in told.headers:
             # Being used keeps a session alive, in the browser too.
@@ -155,7 +150,7 @@ class Site:
         writes = exchange.method not in _SAFE
         if writes and not is_same_origin(exchange):
             return refusals.foreign_origin(), None
-        visit = await self._visit(exchange, route, request_id)
+        visit = await visit_of(self._parts, self._web, exchange, route, request_id)
         problem = await self._unfit(visit, entry, writes=writes)
         if problem is None and entry.needs_billing and self._parts.billing is None:
             problem = of_all.billing_not_configured()
@@ -188,95 +183,25 @@ class Site:
         await key_calls.without_key(visit, Reply(200, None))
         return of_all.revoked()
 
-    async def _visit(self, exchange: Exchange, route: Route, request_id: str) -> Visit:
-        query = query_of(exchange.target)
-        session = await self._web.sessions.find(exchange)
-        language = self._language(exchange, query)
-        parts, web = self._parts, self._web
-        return Visit(parts, web, exchange, route, request_id, session, language, query)
-
-    def _language(self, exchange: Exchange, query: Mapping[str, str]) -> str:
-        wished = (query.get("lang"), cookie(exchange, LANGUAGE))
-        return self._web.texts.choose(wished, exchange.headers.get("Accept-Language", ""))
-
-    async def _page(self, exchange: Exchange, route: Route, request_id: str) -> None:
-        """A page; while a store is away one without what it would have told."""
-        name = route.name.removeprefix("page.")
-        try:
-            visit = await self._visit(exchange, route, request_id)
-            visit = await self._with_living_key(visit)
-            data = {**await views.VIEWS[name](visit), "away": False}
-            status, template = 200, f"{name}.html"
-            session = await opening.document(visit, visit.session)
-        except (PostgresUnavailable, RedisUnavailable):
-            query = query_of(exchange.target)
-            language = self._language(exchange, query)
-            visit = Visit(
-                self._parts, self._web, exchange, route, request_id, None, language, query
-            )
-            data, status, template = {"away": True}, 503, "away.html"
-            session = await opening.document(visit, None)
-        body = self._rendered(visit, template, {**data, "page": name, "session": session})
-        await self._send_page(visit, status, body)
-
-    async def _with_living_key(self, visit: Visit) -> Visit:
-        session = visit.session
-        if session is None or session.key_id is None:
-            return visit
-        row = await self._parts.book.load_balance(session.key_id)
-        if row is not None and row.status != "revoked":
-            return visit
-        await key_calls.without_key(visit, Reply(200, None))
-        without = replace(session, key_id=None) if session.account_id is not None else None
-        return replace(visit, session=without)
-
-    def _rendered(self, visit: Visit, template: str, data: views.Data) -> bytes:
-        words = self._web.texts.of(visit.language)
-        context = {
-            "t": words,
-            "lang": visit.language,
-            "languages": self._web.texts.languages,
-            "path": visit.exchange.target.partition("?")[0],
-            "domain": self._parts.settings.domain,
-            "query": visit.query,
-            **data,
-        }
-        return self._web.templates.render(template, context).encode()
-
-    async def _send_page(self, visit: Visit, status: int, body: bytes) -> None:
-        exchange, session = visit.exchange, visit.session
-        pairs = [
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-language", visit.language),
-            ("x-request-id", visit.request_id),
-            ("vary", "Accept, Accept-Encoding, Accept-Language, Cookie"),
-        ]
-        if session is not None:
-            pairs.append(("set-cookie", opening.cookie_of(visit, session)["set-cookie"]))
-        if self._web.texts.known(visit.query.get("lang")):
-            secure = is_secure(exchange)
-            kept = set_cookie(LANGUAGE, visit.language, life_s=_YEAR_S, secure=secure)
-            pairs.append(("set-cookie", kept))
-        if session is not None or status != 200:
-            # It has the token of writes in it: neither kept nor packed, whose length tells much.
-            pairs.append(("cache-control", "no-store"))
-        else:
-            pairs.append(("cache-control", "no-cache"))
-            etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-            pairs.append(("etag", etag))
-            if exchange.headers.get("If-None-Match") == etag:
-                status, body = 304, b""
-            elif _takes_gzip(exchange):
-                pairs.append(("content-encoding", "gzip"))
-                body = gzip.compress(body, 5, mtime=0)
-        more = headers.of_page(exchange, self._parts.settings, self._labels)
-        await exchange.send(status, headers.lines(pairs) + more, body)
-
     async def _refuse(self, exchange: Exchange, problem: Problem, request_id: str) -> None:
         self._parts.telemetry.refusals.labels(problem.code).inc()
         status, pairs, body = render(problem, Family.API, request_id)
         more = headers.of_data(exchange)
         await exchange.send(status, headers.lines(pairs) + more, body)
+
+
+async def _stream(exchange: Exchange, stream: Stream, lines: bytes) -> None:
+    """The pieces as they come. A fault before the first is told, one after it cuts the answer."""
+    first = await anext(stream.pieces, b"")
+    await exchange.start(200, lines, None)
+    await exchange.write(first)
+    try:
+        async for piece in stream.pieces:
+            await exchange.write(piece)
+    except PostgresUnavailable:
+        exchange.break_off()
+        return
+    await exchange.finish()
 
 
 def _static_lines(exchange: Exchange, found: StaticFile) -> tuple[bytes, bytes]:
@@ -286,11 +211,6 @@ def _static_lines(exchange: Exchange, found: StaticFile) -> tuple[bytes, bytes]:
         ("etag", found.etag),
         ("vary", "Accept-Encoding"),
     ]
-    if found.packed is not None and _takes_gzip(exchange):
+    if found.packed is not None and headers.takes_gzip(exchange):
         return headers.lines([*pairs, ("content-encoding", "gzip")]), found.packed
     return headers.lines(pairs), found.body
-
-
-def _takes_gzip(exchange: Exchange) -> bool:
-    wishes = exchange.headers.get("Accept-Encoding", "").lower().replace(" ", "").split(",")
-    return "gzip" in wishes

@@ -4,11 +4,12 @@ Refuses to name who asks by anything but the session.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.control.call import Call
+from gateway.control.call import Call, query_of
 from gateway.control.desk_parts import DeskParts
+from gateway.control.web.cookies import LANGUAGE, cookie
 from gateway.control.web.letters import Letters
 from gateway.control.web.oidc import Provider
 from gateway.control.web.people import People
@@ -85,3 +86,21 @@ class Visit:
             self.body if body is None else body,
             receiver=receiver,
         )
+
+
+async def visit_of(
+    parts: DeskParts, web: Web, exchange: Exchange, route: Route, request_id: str
+) -> Visit:
+    """A request with the session that it has."""
+    visit = nobody_of(parts, web, exchange, route, request_id)
+    return replace(visit, session=await web.sessions.find(exchange))
+
+
+def nobody_of(
+    parts: DeskParts, web: Web, exchange: Exchange, route: Route, request_id: str
+) -> Visit:
+    """A request as if nobody were signed in: no store is asked."""
+    query = query_of(exchange.target)
+    wished = (query.get("lang"), cookie(exchange, LANGUAGE))
+    language = web.texts.choose(wished, exchange.headers.get("Accept-Language", ""))
+    return Visit(parts, web, exchange, route, request_id, None, language, query)
