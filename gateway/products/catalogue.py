@@ -59,6 +59,7 @@ _NEVER_FORWARDED: Final = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-csrf-token",
         "x-forwarded-for",
         "x-request-id",
     }

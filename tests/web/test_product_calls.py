@@ -145,6 +145,29 @@ async def test_revoked_key_calls_nothing_from_its_page(door: Door, browser: Brow
     assert (told.status, told.json()["reason"]) == (401, "AUTH_API_KEY_REVOKED")
 
 
+async def test_service_sees_neither_cookie_nor_token(open_door: Any) -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(f"{request.raw_path} {sorted(request.headers.items())}")
+        return web.Response(text="a page", headers={"x-usage-tokens": "1"})
+
+    application = web.Application()
+    application.router.add_route("*", "/{rest:.*}", answer)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with open_door(SERVICE_READER_URL=f"http://127.0.0.1:{runner.addresses[0][1]}") as door:
+        browser = Browser(door.port)
+        await browser.enter((await door.mint())["api_key"])
+        assert (await browser.call("GET", READ)).status == 200
+        (told,) = seen
+        assert told.startswith("/https://example.com/ ")
+        for secret in (browser.jar["sluice_session"], str(browser.token), "/web/call"):
+            assert secret not in told
+    await runner.cleanup()
+
+
 async def test_what_a_service_answers_never_runs_as_a_script_of_ours(
     open_door: Any,
 ) -> None:
