@@ -5,7 +5,7 @@
 3. Redis gets both new balances, and with them the reserve ends. Then 200.
 
 Refuses to move what is held: it stays for the requests that run. Who leaves while it happens does
-not stop it. `?preview=1` tells what would happen and changes nothing.
+not stop it. `?preview=1` (or `Prefer: dry-run`) tells what would happen and changes nothing.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from gateway.control.call import Call, Reply
 from gateway.control.desk_parts import DeskParts
 from gateway.control.owner import settled
 from gateway.edge import refusals
+from gateway.edge.quoting import wants_dry_run
 from gateway.edge.repeat_name import REPLAYED, repeat_name
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import format_key_id
@@ -27,6 +28,7 @@ from gateway.ledger.rows import BalanceRow, Deed, DeedRefusal
 
 _MOVED_NOTHING: Final = "nothing was moved"
 _REVOKED_NOTHING: Final = "the key was not revoked"
+_PREVIEW: Final = "preview"
 _TRUE: Final = ("1", "true")
 _FALSE: Final = ("", "0", "false")
 _NO_RESERVE: Final = Reserve(0, 0, 0, is_loaded=True)
@@ -76,6 +78,15 @@ async def revoke(parts: DeskParts, call: Call) -> Reply | Problem:
     if asked.preview:
         return await _previewed_revocation(parts, asked)
     return await asyncio.shield(_started(_revoke(parts, call, asked)))
+
+
+def wants_preview(call: Call) -> bool:
+    """Whether it is only to be told: by the query, or as calls to products are asked so."""
+    return _word(call) in _TRUE or wants_dry_run(call.exchange.headers)
+
+
+def _word(call: Call) -> str:
+    return call.query.get(_PREVIEW, "").lower()
 
 
 def _started(work: Coroutine[Any, Any, Reply | Problem]) -> "asyncio.Task[Reply | Problem]":
@@ -228,9 +239,12 @@ async def _asked(
     if unknown:
         name = unknown[0][:64]
         return refusals.invalid_field(name, f"{name!r} is not known here; {end}")
-    word = call.query.get("preview", "").lower()
-    if word not in (*_TRUE, *_FALSE):
-        return refusals.invalid_query("preview", f"must be 1 or 0; {end}")
+    strange = sorted(set(call.query) - {_PREVIEW})
+    if strange:
+        name = strange[0][:64]
+        return refusals.invalid_query(name, f"{name!r} is not known here, `preview` is; {end}")
+    if _word(call) not in (*_TRUE, *_FALSE):
+        return refusals.invalid_query(_PREVIEW, f"must be 1 or 0; {end}")
     tokens = call.body.get("tokens")
     if tokens is not None and (type(tokens) is not int or not 1 <= tokens <= MAX_COPY_TOKENS):
         text = f"must be null or a whole number from 1 to {MAX_COPY_TOKENS}; {end}"
@@ -242,4 +256,4 @@ async def _asked(
         receiver = await parts.keys.find(given)
         if receiver is None:
             return refusals.deed_refused(DeedRefusal.UNKNOWN_KEY, field, end, 0, 0)
-    return _Asked(call.key_id, receiver, tokens, field, end, word in _TRUE)
+    return _Asked(call.key_id, receiver, tokens, field, end, wants_preview(call))

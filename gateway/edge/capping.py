@@ -5,8 +5,9 @@ ruled out. What passes is charged no more than that, whatever it cost (`crossing
 """
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
+
+from multidict import MultiMapping
 
 from gateway.edge import refusals
 from gateway.errors import Problem
@@ -22,10 +23,13 @@ _INPUT: Final = (Counting.INPUT, Counting.INPUT_TIMES_ITERATIONS)
 COUNTED_AT_ONCE_BYTES: Final = 64 * KIB
 
 
-def max_charge(headers: Mapping[str, str]) -> int | Problem | None:
-    """The cap that was sent; an empty header is an absent one."""
-    given = headers.get(MAX_CHARGE)
-    if given is None or not (text := given.strip()):
+def max_charge(headers: MultiMapping[str]) -> int | Problem | None:
+    """The cap that was sent; an empty header is an absent one, two that differ are a mistake."""
+    texts = {given.strip() for given in headers.getall(MAX_CHARGE, ())}
+    if len(texts) > 1:
+        return refusals.invalid_max_charge(MAX_HOLD_TOKENS)
+    text = texts.pop() if texts else ""
+    if not text:
         return None
     # Sixteen digits are more than any balance has, and no cap at all.
     if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > MAX_HOLD_TOKENS:

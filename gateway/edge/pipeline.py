@@ -114,7 +114,7 @@ class Pipeline:
             await self._refuse(exchange, route, family, request_id)
         elif route.kind is Kind.PRODUCT:
             try:
-                if "Prefer" in exchange.headers and wants_dry_run(exchange.headers["Prefer"]):
+                if "Prefer" in exchange.headers and wants_dry_run(exchange.headers):
                     await self._dry_run(exchange, route, request_id)
                 else:
                     await self._product(exchange, route, request_id)

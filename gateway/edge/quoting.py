@@ -7,6 +7,8 @@ key that Redis does not know is loaded there, as for any request.
 from dataclasses import dataclass
 from typing import Any, Final
 
+from multidict import CIMultiDictProxy
+
 from gateway.admission.ask import Ask, Code, Decision
 from gateway.admission.gate import Gate
 from gateway.edge import refusals
@@ -27,10 +29,10 @@ _NOBODY: Final = "quote"
 Document = dict[str, Any]
 
 
-def wants_dry_run(prefer: str) -> bool:
-    """Whether a Prefer header (RFC 7240) asks for it, among others or alone."""
-    wishes = (wish.partition(";")[0].strip().lower() for wish in prefer.split(","))
-    return "dry-run" in wishes
+def wants_dry_run(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether a Prefer header (RFC 7240) asks for it: among others, in one line or in several."""
+    wishes = ",".join(headers.getall("Prefer", ())).split(",")
+    return any(wish.partition(";")[0].strip().lower() == "dry-run" for wish in wishes)
 
 
 def quote_lines(request_id: str, origin: str | None, extra: bytes = b"") -> bytes:

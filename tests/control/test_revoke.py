@@ -203,6 +203,18 @@ async def test_a_suspended_key_may_be_ended_but_its_tokens_stay(door: Door) -> N
     assert (await balance(door, other))["paid"] == 50
 
 
+async def test_a_dry_run_ends_no_key_and_a_query_that_is_not_known_neither(door: Door) -> None:
+    key = (await door.mint())["api_key"]
+    path = "/v1/keys/me"
+    seen = await door.ask("DELETE", path, bearer=key, headers={"Prefer": "respond-async, dry-run"})
+    assert (seen.status, seen.json()["preview"]) == (200, True)
+    for query in ("Preview=1", "dry_run=true"):
+        told = await door.ask("DELETE", f"{path}?{query}", bearer=key)
+        assert (told.status, told.json()["code"]) == (422, "INPUT_INVALID")
+        assert "the key was not revoked" in told.json()["message"]
+    await door.me(key)
+
+
 async def test_a_premium_key_with_nothing_paid_left_can_name_a_receiver(door: Door) -> None:
     one, other = await premium(door, 7), await premium(door, 50)
     await door.ask(

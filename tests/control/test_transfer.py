@@ -265,6 +265,17 @@ async def test_a_preview_tells_what_would_happen_and_changes_nothing(door: Door)
     assert (told.status, (await balance(door, one))["paid"]) == (422, 600)
 
 
+async def test_a_dry_run_moves_nothing_and_a_query_that_is_not_known_neither(door: Door) -> None:
+    one, other = await premium(door, 1_000), await premium(door, 50)
+    wished = {"bearer": one["api_key"], "document": {"to_api_key": other["api_key"]}}
+    path = "/v1/keys/me/transfer"
+    seen = await door.ask("POST", path, **wished, headers={"Prefer": "dry-run"})
+    assert (seen.status, seen.json()["preview"]) == (200, True)
+    for query in ("Preview=1", "dry_run=1", "preview=1&x="):
+        assert (await door.ask("POST", f"{path}?{query}", **wished)).status == 422
+    assert (await balance(door, one))["paid"] == 1_000
+
+
 async def test_without_redis_nothing_is_moved(door: Door) -> None:
     one, other = await premium(door, 100), await premium(door, 100)
     await door.node.ground.link.close()

@@ -105,6 +105,16 @@ async def test_a_cap_that_is_no_number_is_refused(
     assert embeddings.turns == []
 
 
+async def test_two_caps_that_differ_are_refused_and_the_same_one_twice_is_one(
+    door: Door, key: Key, embeddings: Stub
+) -> None:
+    for second, status in ((4, 400), (900, 200)):
+        headers = [cap(900), cap(second)]
+        reply = await door.ask("POST", "/v1/embeddings", key=key, body=BODY, headers=headers)
+        assert reply.status == status
+    assert len(embeddings.turns) == 1
+
+
 async def test_an_empty_cap_is_an_absent_one(door: Door, key: Key, embeddings: Stub) -> None:
     reply = await capped(door, key, " ")
     assert reply["x-usage-tokens"] == "7"

@@ -95,6 +95,13 @@ async def test_the_wish_is_heard_among_others(door: Door, key: Key, prefer: str)
     assert reply["preference-applied"] == "dry-run"
 
 
+async def test_a_wish_in_a_line_of_its_own_is_heard(door: Door, key: Key, embeddings: Stub) -> None:
+    headers = [("prefer", "respond-async"), *PREFER]
+    reply = await door.ask("POST", "/v1/embeddings", key=key, body=BODY, headers=headers)
+    assert reply["preference-applied"] == "dry-run"
+    assert embeddings.turns == []
+
+
 async def test_another_wish_is_no_dry_run(door: Door, key: Key, embeddings: Stub) -> None:
     headers = [("prefer", "return=minimal, dry-running")]
     reply = await door.ask("POST", "/v1/embeddings", key=key, body=BODY, headers=headers)

@@ -126,7 +126,7 @@ async def revoke(visit: Visit) -> Reply | Problem:
     body.pop("transfer_to_key_id", None)
     typed = body.pop("confirm", None)
     call = visit.call(body=body, receiver=receiver)
-    if call.query.get("preview", "").lower() in ("1", "true"):
+    if giving.wants_preview(call):
         return await giving.revoke(visit.parts, call)
     view = await visit.parts.shelf.key_view(visit.key_id)
     if view is None or typed != view.last_characters:
