@@ -1397,7 +1397,8 @@ create table key_debt (
 
 -- What was asked to be bought, and what Stripe said of it since. `facts` is all that Stripe said,
 -- as gateway/billing/facts.py merges it; `granted_tokens` is what the key has of this order now.
--- `return_due`: the key was revoked before the money came, so the money goes back.
+-- `return_due`: the key was revoked before the money came, so the money goes back. `released`: what
+-- an operator decided about money that was held.
 create table topup_order (
     order_id uuid primary key,
     key_id bigint not null references api_key,
@@ -1432,6 +1433,7 @@ create table topup_order (
     expires_at timestamptz not null,
     changed_at timestamptz not null default now(),
     looked_at timestamptz not null default now(),
+    released text not null default '' check (released in ('', 'credit', 'return')),
     constraint topup_order_once unique (key_id, idempotency_key),
     constraint topup_order_granted check (granted_tokens between 0 and tokens),
     constraint topup_order_granted_for_money
@@ -1704,8 +1706,9 @@ begin
     if n.paid_minor is not null and not o.topped_up then
         if o.return_due or b.status = 'revoked' then
             n.return_due := true;
-            n.state := case when n.refunded_minor >= n.paid_minor then 'returned'
-                else 'returning' end;
+            -- What the bank took back in a dispute is not with us to be returned.
+            n.state := case when n.refunded_minor + n.disputed_minor >= n.paid_minor
+                then 'returned' else 'returning' end;
         elsif o.tokens > 9007199254740991 - b.trial - b.paid then
             n.state := 'held';
             n.note := 'no balance can hold that many tokens';
@@ -1742,6 +1745,10 @@ begin
                 payment_method = case when c.customer_id = excluded.customer_id
                     then coalesce(excluded.payment_method, c.payment_method)
                     else excluded.payment_method end;
+            -- He paid, and saved with what: what was declined before is over.
+            update recharge set failures = 0, next_at = least(next_at, now())
+            where key_id = o.key_id and failures > 0 and o.origin = 'checkout'
+                and n.payment_method is not null;
         end if;
     end if;
 
@@ -1818,17 +1825,66 @@ begin atomic
     update billing_sweep set read_until = greatest(read_until, p_read_until);
 end;
 
--- Stripe does not know this customer any more: the next checkout makes another one.
+-- Stripe does not know this customer any more: orders that it was not asked about yet, and later
+-- ones, make another one.
 create function forget_customer(p_key_id bigint, p_customer_id text) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    perform from key_balance where key_id = p_key_id for no key update;
+    delete from key_customer where key_id = p_key_id and customer_id = p_customer_id;
+    update topup_order set request = request || '{"customer": null, "anew": true}',
+        version = version + 1, changed_at = now()
+    where key_id = p_key_id and state = 'created' and request ->> 'customer' = p_customer_id;
+end $$;
+
+-- The saved way to pay is gone at Stripe.
+create function forget_method(p_key_id bigint, p_method text) returns void
 language sql security definer set search_path = public, pg_temp
 begin atomic
-    delete from key_customer where key_id = p_key_id and customer_id = p_customer_id;
+    update key_customer set payment_method = null
+    where key_id = p_key_id and payment_method = p_method;
 end;
 
--- An owner's settings; a new word of his forgets what was declined before.
+-- Somebody looks at the order now: whoever looks at what waited longest comes to the others first.
+create function note_look(p_order_id uuid) returns void
+language sql security definer set search_path = public, pg_temp
+begin atomic
+    update topup_order set looked_at = now() where order_id = p_order_id;
+end;
+
+-- What an operator decided about money that is held: its tokens come to the key, or it goes back.
+-- Once; the worker looks at the order again and does it. RELEASED, or why not.
+create function release_order(p_order_id uuid, p_decision text) returns text
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    o topup_order;
+begin
+    perform from key_balance where key_id =
+        (select key_id from topup_order where order_id = p_order_id) for no key update;
+    select * into o from topup_order where order_id = p_order_id for update;
+    if not found then
+        return 'UNKNOWN_ORDER';
+    elsif o.released = p_decision then
+        return 'RELEASED';
+    elsif o.released <> '' then
+        return 'DECIDED';
+    elsif o.state <> 'held' then
+        return 'NOT_HELD';
+    end if;
+    update topup_order set released = p_decision, return_due = p_decision = 'return',
+        version = version + 1, changed_at = now() where order_id = p_order_id;
+    perform note_event('release/' || p_order_id, 'release', p_order_id, o.session_id, o.payment_id);
+    return 'RELEASED';
+end $$;
+
+-- An owner's settings. What was declined in a row still counts, and its pause goes on: saying it
+-- again must not charge a card again. A purchase that saves a way to pay ends both.
 create function set_recharge(p_key_id bigint, p_pack text, p_currency text, p_threshold bigint,
     p_cap_minor bigint, p_notify_url text, p_notify_secret text, p_livemode boolean) returns text
 language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    v_declined_at timestamptz := (select max(changed_at) from topup_order
+        where key_id = p_key_id and origin = 'recharge' and state in ('failed', 'expired'));
 begin
     perform from key_balance where key_id = p_key_id for no key update;
     if not exists (select from key_customer where key_id = p_key_id
@@ -1844,7 +1900,10 @@ begin
         monthly_cap_minor = excluded.monthly_cap_minor, notify_url = excluded.notify_url,
         notify_secret = case when r.notify_url = excluded.notify_url then r.notify_secret
             else excluded.notify_secret end,
-        failures = 0, next_at = now(), changed_at = now();
+        failures = least(r.failures, 3), changed_at = now(),
+        next_at = case when r.failures = 0 or v_declined_at is null then now()
+            else greatest(now(), v_declined_at
+                + interval '1 hour' * power(6, least(r.failures, 3) - 1)) end;
     return 'DONE';
 end $$;
 
@@ -1862,7 +1921,8 @@ begin
 end $$;
 
 -- The order of a recharge that is due: NEW, else why not. One in flight; what was bought by itself
--- in this UTC month stays within the cap.
+-- in this UTC month stays within the cap. What was bought in another currency counts as what as many
+-- tokens cost in this one.
 create function begin_recharge(p_order_id uuid, p_key_id bigint, p_pack text, p_tokens bigint,
     p_currency text, p_price_minor bigint, p_livemode boolean, p_lifetime_s integer) returns text
 language plpgsql security definer set search_path = public, pg_temp as $$
@@ -1886,9 +1946,10 @@ begin
         return 'STOPPED';
     end if;
     if p_price_minor > r.monthly_cap_minor - (
-            select coalesce(sum(price_minor), 0) from topup_order where key_id = p_key_id
-                and origin = 'recharge' and currency = p_currency and created_at >= v_month
-                and state not in ('failed', 'expired')) then
+            select coalesce(sum(case when currency = p_currency then price_minor
+                    else ceil(p_price_minor::numeric * tokens / p_tokens) end), 0)
+            from topup_order where key_id = p_key_id and origin = 'recharge'
+                and created_at >= v_month and state not in ('failed', 'expired')) then
         update recharge set next_at = v_month + interval '1 month' where key_id = p_key_id;
         insert into owner_notice (key_id, kind, body) values (p_key_id, 'recharge.cap_reached',
             jsonb_build_object('monthly_cap_minor', r.monthly_cap_minor, 'currency', r.currency));
@@ -1936,7 +1997,8 @@ revoke execute on function refresh_key_status(bigint),
     end_recharge(topup_order), settle_order(uuid, bigint, jsonb),
     note_event(text, text, uuid, text, text), take_inbox(integer, integer),
     end_event(text, text, integer), claim_sweep(integer), end_sweep(timestamptz),
-    forget_customer(bigint, text),
+    forget_customer(bigint, text), forget_method(bigint, text), note_look(uuid),
+    release_order(uuid, text),
     set_recharge(bigint, text, text, bigint, bigint, text, text, boolean), stop_recharge(bigint, text),
     begin_recharge(uuid, bigint, text, bigint, text, bigint, boolean, integer),
     take_notices(integer, integer), end_notice(bigint, text, integer)
@@ -1947,7 +2009,8 @@ grant execute on function
     note_session(uuid, text, text), abandon_order(uuid, bigint, text),
     settle_order(uuid, bigint, jsonb), note_event(text, text, uuid, text, text),
     take_inbox(integer, integer), end_event(text, text, integer), claim_sweep(integer),
-    end_sweep(timestamptz), forget_customer(bigint, text),
+    end_sweep(timestamptz), forget_customer(bigint, text), forget_method(bigint, text),
+    note_look(uuid), release_order(uuid, text),
     set_recharge(bigint, text, text, bigint, bigint, text, text, boolean),
     stop_recharge(bigint, text),
     begin_recharge(uuid, bigint, text, bigint, text, bigint, boolean, integer),
@@ -2460,4 +2523,4 @@ select ensure_outcome_months(3);
 insert into migration (name) values
     ('0001_pre_initial.sql'), ('0002_pre_key_owner.sql'), ('0003_pre_classifiers.sql'),
     ('0004_pre_traces.sql'), ('0005_pre_billing.sql'), ('0006_pre_transfer_idempotency.sql'),
-    ('0007_pre_closing.sql'), ('0008_pre_accounts.sql');
+    ('0007_pre_closing.sql'), ('0008_pre_accounts.sql'), ('0009_pre_billing_mended.sql');

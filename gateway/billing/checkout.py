@@ -15,6 +15,7 @@ import orjson
 from gateway.billing.orders import Order, StripeRefused
 from gateway.billing.packs import Pack, Packs
 from gateway.billing.port import Port
+from gateway.billing.seen import SessionSeen
 from gateway.billing.till import Till, Wanted
 
 # A session lives from half an hour to a day; two hours leave time for one more try after one.
@@ -86,19 +87,31 @@ class Checkout:
             return said
         order = await self._till.order_under(asked.key_id, wanted.idempotency_key)
         if order.state != "created":
-            return order if order.session_url is not None else "ORDER_OVER"
+            return "ORDER_OVER" if _is_over(order) else order
         if order.created_s + RETRY_FOR_S < time.time():
             await self._till.abandon(order, "nobody opened it in time")
             return "ORDER_OVER"
         try:
-            session = await self._port.create_session(order)
+            session = await self._session(order)
         except StripeRefused as refused:
-            if order.request["customer"] and refused.code == "resource_missing":
-                await self._till.forget_customer(asked.key_id, order.request["customer"])
             await self._till.abandon(order, f"Stripe refused it: {refused.code}")
             return "REFUSED"
         await self._till.note_session(order.order_id, session.session_id, session.url)
         return await self._till.order_under(asked.key_id, wanted.idempotency_key)
+
+    async def _session(self, order: Order) -> SessionSeen:
+        """A session; without the customer that the key had, if he is no more."""
+        customer = order.request["customer"]
+        try:
+            return await self._port.create_session(order)
+        except StripeRefused as refused:
+            gone = refused.code == "resource_missing" and refused.param in ("", "customer")
+            if not customer or not gone:
+                raise
+        await self._till.forget_customer(order.key_id, customer)
+        again = await self._till.order(order.order_id)
+        assert again is not None, "orders stay"
+        return await self._port.create_session(again)
 
     def _request(self, asked: Asked, order_id: str, customer: str | None) -> Mapping[str, Any]:
         terms = self._terms
@@ -112,3 +125,9 @@ class Checkout:
             "success_url": (asked.success_url or terms.success_url).replace("{order_id}", order_id),
             "cancel_url": (asked.cancel_url or terms.cancel_url).replace("{order_id}", order_id),
         }
+
+
+def _is_over(order: Order) -> bool:
+    """Whether nobody can pay it any more, and nobody did."""
+    late = order.state == "awaiting" and order.expires_s <= time.time()
+    return late or order.session_url is None or order.state in ("expired", "failed")

@@ -106,7 +106,7 @@ def standing(facts: Facts, *, asked: bool) -> Standing:
             state = "awaiting" if asked else "created"
         return Standing(state, None, refunded, disputed, (), ())
     if facts.mismatch:
-        back = facts.received_minor > 0 and refunded >= facts.received_minor
+        back = facts.received_minor > 0 and refunded + disputed >= facts.received_minor
         state, paid = "returned" if back else "held", None
     else:
         state, paid = _paid_state(facts.received_minor, refunded, kinds), facts.received_minor

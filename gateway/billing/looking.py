@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.admission.gate import Gate
-from gateway.billing.facts import Facts, decode, merge, standing
-from gateway.billing.orders import CHECKOUT, Order, StripeUnavailable
+from gateway.billing.facts import Dispute, Facts, Payment, Refund, decode, merge, standing
+from gateway.billing.orders import CHECKOUT, Order, StripeRefused, StripeUnavailable
 from gateway.billing.port import Port
 from gateway.billing.seen import IntentSeen, SessionSeen, Sight, facts_of
 from gateway.billing.till import Settled, Till
@@ -45,7 +45,7 @@ class Looker:
         self._port = port
         self._gate = gate
 
-    async def look(self, order_id: str, hints: Hints | None = None) -> str:
+    async def look(self, order_id: str, hints: Hints | None = None, *, returns: bool = True) -> str:
         """Settle the order by what Stripe says now; its state afterwards.
 
         Raises StripeUnavailable, StripeRefused or PostgresUnavailable: nothing is half done.
@@ -60,16 +60,19 @@ class Looker:
             if sight is None:
                 return await self._unseen(order)
             if await self.settle(order, sight):
-                return await self._return_if_due(order_id)
+                return await self._return_if_due(order_id, returns)
         raise StripeUnavailable(f"order {order_id} changed with every look")
 
     async def settle(self, order: Order, sight: Sight) -> bool:
         """Settle by a sight that was fetched after `order` was read; False: it has changed."""
         told = facts_of(order, sight)
-        if order.topped_up:
+        if order.topped_up or order.released:
             # What was compared once is not undone by a later look: refunds and disputes are.
             told = replace(told, mismatch="")
         facts = merge(decode(order.facts), told)
+        if told.payment is Payment.PAID:
+            # The newest comparison counts: an older one may have been made too early.
+            facts = replace(facts, mismatch=told.mismatch)
         row = await self._till.settle(order, self._settled(order, sight, facts))
         if row is None:
             return False
@@ -107,7 +110,11 @@ class Looker:
             intent = _of(order, session.intent)
         else:
             intent = await self._intent(order, order.payment_id or hints.payment_id)
-        if session is None and intent is None:
+            if session is not None and intent is not None and intent.status == "succeeded":
+                # He may have paid between the two calls, with a promotion code that this session
+                # does not know of: as it is now, it belongs to the payment.
+                session = await self._session(order, hints)
+        if (session is None and order.origin == CHECKOUT) or (session is None and intent is None):
             return None
         known = decode(order.facts)
         if intent is None or not (intent.turned or known.refunds or known.disputes):
@@ -142,16 +149,28 @@ class Looker:
             await self._till.abandon(order, "Stripe does not know it")
         return order.state
 
-    async def _return_if_due(self, order_id: str) -> str:
-        """The key was revoked before its money came: all of it goes back."""
+    async def _return_if_due(self, order_id: str, returns: bool) -> str:
+        """The key was revoked before its money came, or an operator wants it so: it goes back.
+
+        What is in dispute is at the bank, and Stripe gives nothing back before it is decided. A
+        refund that failed needs a person.
+        """
         order = await self._till.order(order_id)
         assert order is not None, "orders stay"
-        if order.state != "returning" or order.payment_id is None:
+        if order.state != "returning" or order.payment_id is None or not returns:
             return order.state
-        if order.refunded_minor < (order.paid_minor or 0) and not order.facts["refunds"]:
+        known = decode(order.facts)
+        failed = any(how is Refund.FAILED for _, how in known.refunds.values())
+        open_ = any(how is Dispute.OPEN for _, how in known.disputes.values())
+        if failed or open_:
+            return order.state
+        try:
             await self._port.return_payment(order)
-            return await self.look(order_id)
-        return order.state
+        except StripeRefused as refused:
+            # The sweep asks again; until then /admin/billing shows it.
+            _LOG.error("order %s cannot be returned yet: %s", order_id, refused)
+            return order.state
+        return await self.look(order_id, returns=False)
 
 
 def _of(order: Order, intent: IntentSeen | None) -> IntentSeen | None:

@@ -20,11 +20,13 @@ class StripeUnavailable(Fault):
 
 
 class StripeRefused(Fault):
-    """Stripe understood the request and refused it; `code` is its own word for why."""
+    """Stripe understood the request and refused it; `code` is its own word for why, and `param`
+    names the part of the request that it is about, if any."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, param: str = "") -> None:
         super().__init__(f"{detail} ({code})")
         self.code = code
+        self.param = param
         self.detail = detail
 
 
@@ -34,7 +36,8 @@ class Order:
 
     `request` is what the session is made of besides: the same for every repeat of the call.
     `facts` is what `facts.Facts` was made into. Times are unix seconds. `granted_tokens` is what
-    the key has of this order now.
+    the key has of this order now. `released` is what an operator decided about money that was
+    held: `credit`, `return`, or nothing yet.
     """
 
     order_id: str
@@ -60,6 +63,7 @@ class Order:
     disputed_minor: int
     topped_up: bool
     return_due: bool
+    released: str
     granted_tokens: int
     note: str
     created_s: int

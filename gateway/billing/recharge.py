@@ -17,7 +17,7 @@ from typing import Final
 
 from gateway.billing.checkout import Terms
 from gateway.billing.looking import Looker
-from gateway.billing.orders import Order, StripeRefused
+from gateway.billing.orders import Order, StripeRefused, StripeUnavailable
 from gateway.billing.packs import Packs
 from gateway.billing.port import Port
 from gateway.billing.recharge_till import RechargeTill
@@ -29,6 +29,10 @@ DEFAULT_THRESHOLD_TOKENS: Final = 1_000_000
 _BATCH: Final = 20
 _LIFETIME_S: Final = 86_400
 _RESUME_AFTER_S: Final = 60
+_AWAY: Final = 3
+GONE: Final = (
+    "The saved way to pay is gone: please buy a pack with save_payment_method to save one again"
+)
 # Stripe keeps idempotency keys for at least a day.
 _TRUST_REPEATS_S: Final = 43_200
 
@@ -59,11 +63,15 @@ class Recharges:
     async def run_once(self) -> int:
         """Charge for every key that is due, and end what was begun; how many were charged.
 
-        Raises StripeUnavailable: what was begun is resumed later.
+        One whose answer Stripe does not give keeps none of the others waiting: it is resumed
+        later. Raises StripeUnavailable when that was so for several.
         """
         charged = 0
+        away: list[StripeUnavailable] = []
         for order_id in await self._recharges.to_resume(self._resume_after_s, _BATCH):
-            charged += await self._pay(order_id)
+            # However this one ends, the others come before it next time.
+            await self._till.note_look(order_id)
+            charged += await self._tried(order_id, away)
         for key_id, pack_name, currency in await self._recharges.due(_BATCH):
             pack = self._packs.packs.get(pack_name)
             if pack is None or currency not in pack.prices_minor:
@@ -81,8 +89,18 @@ class Recharges:
                     lifetime_s=_LIFETIME_S,
                 )
                 if said == "NEW":
-                    charged += await self._pay(order_id)
+                    charged += await self._tried(order_id, away)
         return charged
+
+    async def _tried(self, order_id: str, away: list[StripeUnavailable]) -> int:
+        try:
+            return await self._pay(order_id)
+        except StripeUnavailable as fault:
+            _LOG.warning("recharge %s waits: %s", order_id, fault)
+            away.append(fault)
+            if len(away) >= _AWAY:
+                raise
+            return 0
 
     async def _pay(self, order_id: str) -> int:
         order = await self._till.order(order_id)
@@ -92,7 +110,7 @@ class Recharges:
             intent = await self._intent(order)
         except StripeRefused as refused:
             _LOG.warning("recharge %s was refused: %s", order_id, refused)
-            await self._till.abandon(order, refused.code)
+            await self._till.abandon(order, await self._why(order, refused))
             return 0
         if intent is None:
             await self._till.abandon(order, "it was never asked for")
@@ -100,6 +118,15 @@ class Recharges:
         # False: a webhook was faster, and has settled it.
         await self._looker.settle(order, Sight(None, intent))
         return 1
+
+    async def _why(self, order: Order, refused: StripeRefused) -> str:
+        """What its owner reads; a method that is gone is not charged again."""
+        customer, method = str(order.customer_id), str(order.payment_method)
+        if await self._port.has_method(customer, method):
+            return f"Stripe did not take this payment ({refused.code})"
+        await self._till.forget_method(order.key_id, method)
+        await self._recharges.stop(order.key_id, "no_payment_method")
+        return GONE
 
     async def _intent(self, order: Order) -> IntentSeen | None:
         if order.created_s + _TRUST_REPEATS_S < time.time():

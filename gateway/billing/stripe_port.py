@@ -31,6 +31,8 @@ from gateway.billing.words import (
     intent_of,
     move_of,
     order_named,
+    return_name,
+    session_name,
     session_of,
     session_params,
 )
@@ -66,7 +68,7 @@ class StripePort:
         """The checkout session of an order; the same order always gets the same one."""
         made = await _said(
             self._v1.checkout.sessions.create_async(
-                params=session_params(order), options={"idempotency_key": order.order_id}
+                params=session_params(order), options={"idempotency_key": session_name(order)}
             )
         )
         return session_of(made)
@@ -110,6 +112,11 @@ class StripePort:
             return _declined(declined)
         return intent_of(made)
 
+    async def has_method(self, customer_id: str, method: str) -> bool:
+        """Whether this customer can still be charged by this method."""
+        call = self._v1.customers.payment_methods.retrieve_async(customer_id, method)
+        return await _or_none(call, lambda told: bool(told["id"])) is not None
+
     async def intent(self, payment_id: str) -> IntentSeen | None:
         """The payment as it is now; None if Stripe does not know it."""
         call = self._v1.payment_intents.retrieve_async(
@@ -139,7 +146,7 @@ class StripePort:
         return [DisputeSeen(d["id"], d["amount"], d["currency"], d["status"]) async for d in found]
 
     async def return_payment(self, order: Order) -> None:
-        """Gives all of a payment back; once, however often it is asked."""
+        """Gives all that is left of a payment back; once, however often it is asked."""
         assert order.payment_id is not None
         await _said(
             self._v1.refunds.create_async(
@@ -147,7 +154,7 @@ class StripePort:
                     "payment_intent": order.payment_id,
                     "metadata": {"order_id": order.order_id},
                 },
-                options={"idempotency_key": f"{order.order_id}/return"},
+                options={"idempotency_key": return_name(order)},
             )
         )
 
@@ -218,7 +225,8 @@ def _faults() -> Iterator[None]:
         if (error.http_status or 0) in (409, 429) or (error.http_status or 0) >= 500:
             raise StripeUnavailable(str(error.user_message)) from error
         kind = "idempotency" if isinstance(error, stripe.IdempotencyError) else error.code
-        raise StripeRefused(str(kind or "refused"), str(error.user_message)) from error
+        param = str(getattr(error, "param", None) or "")
+        raise StripeRefused(str(kind or "refused"), str(error.user_message), param) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise StripeUnavailable(f"{type(error).__name__}: {error}") from error
 

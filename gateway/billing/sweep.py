@@ -14,7 +14,7 @@ import time
 from typing import Final
 
 from gateway.billing.looking import Looker
-from gateway.billing.orders import CHECKOUT, StripeRefused
+from gateway.billing.orders import CHECKOUT, StripeRefused, StripeUnavailable
 from gateway.billing.port import Port
 from gateway.billing.till import Till
 
@@ -24,6 +24,7 @@ EVERY_S: Final = 600
 _OVERLAP_S: Final = 600
 _ORDERS: Final = 200
 _ABANDONED_S: Final = 3_600
+_AWAY: Final = 5
 
 
 class Sweep:
@@ -47,20 +48,29 @@ class Sweep:
             if event.livemode == self._port.livemode and event.account is None and any(hints):
                 new += await self._till.note_event(event)
         await self._till.end_sweep(began_s)
+        away = 0
         for order_id in await self._till.to_look_at(self._every_s, _ORDERS):
-            await self._heal(order_id)
+            away += await self._heal(order_id)
+            if away >= _AWAY:
+                # Not only one order's answer is broken: the next sweep goes on.
+                break
         return new
 
-    async def _heal(self, order_id: str) -> None:
+    async def _heal(self, order_id: str) -> bool:
+        """Look at one order; whether Stripe was away."""
         order = await self._till.order(order_id)
         if order is None:
-            return
+            return False
+        # However this one ends, the others come before it next time.
+        await self._till.note_look(order_id)
         if order.state == "created":
             # A recharge without a payment is resumed by the recharges themselves.
             if order.origin == CHECKOUT and order.created_s + _ABANDONED_S < time.time():
                 await self._till.abandon(order, "nobody opened it")
-            return
+            return False
         try:
             await self._looker.look(order_id)
-        except StripeRefused as refused:
-            _LOG.error("order %s cannot be looked at: %s", order_id, refused)
+        except (StripeRefused, StripeUnavailable) as fault:
+            _LOG.error("order %s cannot be looked at: %s", order_id, fault)
+            return isinstance(fault, StripeUnavailable)
+        return False

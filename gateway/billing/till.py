@@ -172,6 +172,22 @@ class Till:
         """Stripe does not know him any more."""
         await self._postgres.value(self._queries["forget_customer"], key_id, customer_id)
 
+    async def forget_method(self, key_id: int, method: str) -> None:
+        """The saved way to pay is gone at Stripe."""
+        await self._postgres.value(self._queries["forget_method"], key_id, method)
+
+    async def note_look(self, order_id: str) -> None:
+        """Somebody looks at the order now, so that the others come first next time."""
+        await self._postgres.value(self._queries["note_look"], order_id)
+
+    async def release(self, order_id: str, decision: str) -> str:
+        """RELEASED: money that was held is `credit`ed or goes back (`return`), by the worker.
+
+        Else why not: UNKNOWN_ORDER, NOT_HELD, or DECIDED otherwise before.
+        """
+        said: str = await self._postgres.value(self._queries["release_order"], order_id, decision)
+        return said
+
     async def debt(self, key_id: int) -> int:
         """Tokens that the key owes."""
         tokens: int = await self._postgres.value(self._queries["debt_of_key"], key_id)

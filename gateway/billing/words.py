@@ -74,10 +74,32 @@ def session_params(order: Order) -> Any:
     return params
 
 
+def session_name(order: Order) -> str:
+    """Stripe's idempotency key for the session: another one where the request had to change."""
+    return f"{order.order_id}/anew" if order.request.get("anew") else order.order_id
+
+
+def return_name(order: Order) -> str:
+    """Stripe's idempotency key for giving the payment back.
+
+    What was refused is refused again under the same key, so each turn of a dispute has another one.
+    No money can go twice: without an amount Stripe gives what is left, and nothing if nothing is.
+    """
+    turns = [f"{name}={how}" for name, (_, how) in sorted(order.facts["disputes"].items())]
+    return "/".join((order.order_id, "return", *turns))[:_MOST_NAME]
+
+
 def _id_of(value: Any) -> str | None:
     """A reference, whether it is only a name or was expanded."""
     found = value.get("id") if isinstance(value, dict) else value
-    return found if isinstance(found, str) and len(found) <= _MOST_NAME else None
+    return found if _is_name(found) else None
+
+
+def _is_name(text: Any) -> bool:
+    """Whether it can be one of Stripe's names: what a database cannot keep is none."""
+    if not isinstance(text, str) or not 0 < len(text) <= _MOST_NAME:
+        return False
+    return text.isascii() and text.isprintable()
 
 
 def order_named(thing: Json) -> str:
@@ -157,9 +179,11 @@ def event_of(told: Json) -> EventSeen | None:
     data = told.get("data")
     thing = data.get("object") if isinstance(data, dict) else None
     name, kind, created = told.get("id"), told.get("type"), told.get("created")
-    if not isinstance(thing, dict) or not isinstance(kind, str) or len(kind) > _MOST_NAME:
+    if not isinstance(thing, dict) or type(created) is not int:
         return None
-    if not isinstance(name, str) or not 0 < len(name) <= _MOST_NAME or type(created) is not int:
+    if not isinstance(name, str) or not isinstance(kind, str):
+        return None
+    if not _is_name(name) or not _is_name(kind):
         return None
     is_session = thing.get("object") == "checkout.session"
     is_intent = thing.get("object") == "payment_intent"

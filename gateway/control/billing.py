@@ -181,7 +181,7 @@ def _wrong_words(body: Mapping[str, Any]) -> Problem | None:
         if body.get(name) is not None and not is_address(body[name]):
             text = f"must be a whole http or https address of at most {_MOST_ADDRESS} characters"
             return refusals.invalid_field(name, text)
-    if body.get("save_payment_method") not in (None, True, False):
+    if not isinstance(body.get("save_payment_method"), bool | None):
         return refusals.invalid_field("save_payment_method", "must be true or false")
     return None
 

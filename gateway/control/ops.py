@@ -48,6 +48,7 @@ async def operations(parts: OpsParts) -> AsyncIterator[int]:
 
 def _application(parts: OpsParts) -> web.Application:
     probes, admin, books = _Probes(parts), Admin(parts), AdminBooks(parts.book)
+    billing = AdminBilling(parts.till)
     application = web.Application(client_max_size=_MOST_BYTES, middlewares=[_in_json])
     calls: tuple[tuple[str, str, Answer], ...] = (
         ("POST", "/admin/keys", admin.mint),
@@ -62,7 +63,8 @@ def _application(parts: OpsParts) -> web.Application:
         ("GET", "/admin/keys/{key_id}/usage/days", books.days),
         ("GET", "/admin/closed-days", books.published),
         ("GET", "/admin/canary", books.canary),
-        ("GET", "/admin/billing", AdminBilling(parts.till).show),
+        ("GET", "/admin/billing", billing.show),
+        ("POST", "/admin/billing/orders/{order_id}/release", billing.release),
     )
     application.router.add_get("/metrics", probes.metrics)
     application.router.add_get("/live", probes.live)

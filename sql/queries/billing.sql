@@ -14,7 +14,7 @@ select * from settle_order($1, $2, $3::text::jsonb);
 select order_id::text, key_id, origin, pack, tokens, currency, price_minor, livemode, request,
        state, version, session_id, session_url, payment_id, customer_id, payment_method,
        invoice_url, facts, paid_minor, refunded_minor, disputed_minor, topped_up, return_due,
-       granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
+       released, granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
        extract(epoch from expires_at)::bigint as expires_s
 from topup_order where order_id = $1;
 
@@ -30,14 +30,15 @@ order by (order_id = $1::uuid) desc nulls last limit 1;
 select order_id::text, key_id, origin, pack, tokens, currency, price_minor, livemode, request,
        state, version, session_id, session_url, payment_id, customer_id, payment_method,
        invoice_url, facts, paid_minor, refunded_minor, disputed_minor, topped_up, return_due,
-       granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
+       released, granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
        extract(epoch from expires_at)::bigint as expires_s
 from topup_order where key_id = $1 order by created_at desc, order_id desc limit $2;
 
--- orders_to_look_at: open orders that nobody has looked at for a while
+-- orders_to_look_at: open orders that nobody has looked at for a while, and held ones now and then
 select order_id::text from topup_order
 where state in ('created', 'awaiting', 'pending', 'returning')
     and looked_at <= now() - $1::integer * interval '1 second'
+    or state = 'held' and looked_at <= now() - 6 * $1::integer * interval '1 second'
 order by looked_at limit $2;
 
 -- customer_of_key: whom the key pays as
@@ -45,6 +46,15 @@ select customer_id, payment_method from key_customer where key_id = $1 and livem
 
 -- forget_customer: Stripe does not know this customer any more
 select forget_customer($1, $2);
+
+-- forget_method: the key's saved way to pay is gone
+select forget_method($1, $2);
+
+-- note_look: somebody looks at the order now
+select note_look($1);
+
+-- release_order: what an operator decided about money that is held
+select release_order($1::uuid, $2);
 
 -- debt_of_key: tokens that the key owes, which its next top-up pays first
 select coalesce((select tokens from key_debt where key_id = $1), 0)::bigint;
@@ -88,8 +98,8 @@ select begin_recharge($1, $2, $3, $4, $5, $6, $7, $8);
 -- recharges_to_resume: orders of recharges whose payment nobody has seen
 select order_id::text from topup_order
 where origin = 'recharge' and state = 'created' and payment_id is null
-    and changed_at <= now() - $1::integer * interval '1 second'
-order by changed_at limit $2;
+    and looked_at <= now() - $1::integer * interval '1 second'
+order by looked_at limit $2;
 
 -- take_notices: what owners' webhooks are to be told, each with a lease
 select n.notice_id, n.key_id, n.kind, n.body, n.attempts,
@@ -111,6 +121,6 @@ select (select count(*) from stripe_inbox where done_at is null) as inbox_open,
 select order_id::text, key_id, origin, pack, tokens, currency, price_minor, livemode, request,
        state, version, session_id, session_url, payment_id, customer_id, payment_method,
        invoice_url, facts, paid_minor, refunded_minor, disputed_minor, topped_up, return_due,
-       granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
+       released, granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
        extract(epoch from expires_at)::bigint as expires_s
 from topup_order where state = $1 order by created_at desc limit $2;

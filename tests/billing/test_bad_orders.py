@@ -16,6 +16,7 @@ BAD = [
     ({"pack": "small", "currency": "usd", "success_url": "javascript:alert(1)"}, "success_url"),
     ({"pack": "small", "currency": "usd", "cancel_url": "http://"}, "cancel_url"),
     ({"pack": "small", "currency": "usd", "save_payment_method": "yes"}, "save_payment_method"),
+    ({"pack": "small", "currency": "usd", "save_payment_method": 1}, "save_payment_method"),
     ({"pack": "small", "currency": "usd", "tokens": 10**12}, "tokens"),
 ]
 

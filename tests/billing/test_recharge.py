@@ -4,107 +4,41 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import pytest
-from aiohttp import web
 
-from gateway.billing.house import Billing, billing
 from gateway.edge.request_ids import new_request_id
+from tests.billing.recharging import (
+    PATH,
+    Owner,
+    allow,
+    as_owner,
+    owner_listening,
+    saved,
+    shown,
+    soon,
+    worker_of,
+)
 from tests.billing.shop import SMALL_TOKENS, SMALL_USD, Shop
-from tests.control.plain_http import Told
 from tests.control.rig import until
-
-PATH = "/v1/billing/auto-recharge"
-WISH = {"pack": "small", "currency": "usd", "threshold_tokens": 10**12, "monthly_cap": 5_000}
-
-
-@dataclass
-class Owner:
-    """An owner's webhook; `status` is what it answers."""
-
-    url: str = ""
-    status: int = 204
-    heard: list[tuple[dict[str, Any], str, bytes]] = field(default_factory=list)
-
-    def kinds(self) -> list[str]:
-        """What it was told, in order."""
-        return [document["type"] for document, _, _ in self.heard]
 
 
 @pytest.fixture
 async def owner() -> AsyncIterator[Owner]:
     """A webhook on loopback, which the tests' gateways are allowed to call."""
-    found = Owner()
-
-    async def hear(request: web.Request) -> web.Response:
-        body = await request.read()
-        found.heard.append((orjson.loads(body), request.headers["Sluice-Signature"], body))
-        return web.Response(status=found.status)
-
-    application = web.Application()
-    application.router.add_post("/hear", hear)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hear"
-    yield found
-    await runner.cleanup()
-
-
-@asynccontextmanager
-async def _worker(shop: Shop) -> AsyncIterator[Billing]:
-    base = shop.door.node.ground
-    async with billing(
-        base.settings, base.postgres, base.gate, base.telemetry, new_request_id
-    ) as found:
-        assert found is not None
+    async with owner_listening() as found:
         yield found
-
-
-async def _saved(shop: Shop) -> tuple[str, str]:
-    """A key that bought a pack and saved how it pays, and that method."""
-    key = (await shop.door.mint())["api_key"]
-    order_id, session = await shop.session_of(key, save_payment_method=True)
-    await shop.stripe.pay(session)
-    await shop.reaches(key, order_id, "paid")
-    intent = shop.stripe.object(shop.stripe.session(session)["payment_intent"])
-    return key, intent["payment_method"]
-
-
-async def _allow(shop: Shop, key: str, **more: Any) -> Told:
-    return await shop.door.ask("PUT", PATH, bearer=key, document={**WISH, **more})
-
-
-async def _shown(shop: Shop, key: str) -> dict[str, Any]:
-    told = await shop.door.ask("GET", PATH, bearer=key)
-    return dict(told.json())
-
-
-async def _soon(shop: Shop) -> None:
-    """The pause after a decline is over."""
-    # The gateway's role writes to no table: pauses are moved by the owner of the database.
-    await _as_owner(shop, "update recharge set next_at = now()")
-
-
-async def _as_owner(shop: Shop, sql: str) -> None:
-    base = shop.door.node.ground
-    port = type(base.postgres)(str(base.settings.database_url), role=None)
-    await port.rows(sql)
-    await port.close()
 
 
 async def test_a_key_below_its_threshold_buys_its_pack_until_the_months_cap(
     shop: Shop, owner: Owner
 ) -> None:
-    key, _ = await _saved(shop)
-    told = await _allow(shop, key, monthly_cap=2 * SMALL_USD, notify_url=owner.url)
+    key, _ = await saved(shop)
+    told = await allow(shop, key, monthly_cap=2 * SMALL_USD, notify_url=owner.url)
     assert told.status == 200, told
     secret = told.json()["notify_secret"]
-    async with _worker(shop) as worker:
+    async with worker_of(shop) as worker:
         for _ in range(4):
             await asyncio.gather(*(worker.recharges.run_once() for _ in range(3)))
         assert (await shop.balance(key))[1] == 3 * SMALL_TOKENS
@@ -117,25 +51,25 @@ async def test_a_key_below_its_threshold_buys_its_pack_until_the_months_cap(
     stamp, digest = signed.removeprefix("t=").split(",v1=")
     right = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
     assert digest == right
-    assert "notify_secret" not in await _shown(shop, key)
+    assert "notify_secret" not in await shown(shop, key)
     assert await shop.proven()
 
 
 async def test_declines_make_longer_pauses_and_the_fourth_switches_off(
     shop: Shop, owner: Owner
 ) -> None:
-    key, method = await _saved(shop)
-    await _allow(shop, key, notify_url=owner.url)
+    key, method = await saved(shop)
+    await allow(shop, key, notify_url=owner.url)
     shop.stripe.behave(method, "insufficient_funds")
-    async with _worker(shop) as worker:
+    async with worker_of(shop) as worker:
         for declines in range(1, 5):
             await worker.recharges.run_once()
-            assert (await _shown(shop, key))["declines"] == declines
+            assert (await shown(shop, key))["declines"] == declines
             # Within the pause nobody asks again.
             assert await worker.recharges.run_once() == 0
-            await _soon(shop)
-        shown = await _shown(shop, key)
-        assert (shown["enabled"], shown["stopped"]) == (False, "declined")
+            await soon(shop)
+        now = await shown(shop, key)
+        assert (now["enabled"], now["stopped"]) == (False, "declined")
         assert await worker.recharges.run_once() == 0
         await worker.notifier.run_once()
     assert owner.kinds() == ["recharge.failed"] * 4
@@ -143,42 +77,47 @@ async def test_declines_make_longer_pauses_and_the_fourth_switches_off(
     assert sorted(each["auto_recharge"] for each in told) == ["off", "on", "on", "on"]
     assert {each["note"] for each in told} == {"insufficient_funds"}
     assert (await shop.balance(key))[1] == SMALL_TOKENS
-    # His new word begins anew.
+    # Saying it again charges nobody; a purchase that saves how he pays ends the pause.
     shop.stripe.behave(method, "succeed")
-    assert (await _allow(shop, key)).json()["declines"] == 0
-    async with _worker(shop) as worker:
-        await worker.recharges.run_once()
-    assert (await shop.balance(key))[1] == 2 * SMALL_TOKENS
+    assert (await allow(shop, key)).json()["declines"] == 3
+    async with worker_of(shop) as worker:
+        assert await worker.recharges.run_once() == 0
+        order_id, session = await shop.session_of(key, save_payment_method=True)
+        await shop.stripe.pay(session)
+        await shop.reaches(key, order_id, "paid")
+        assert (await shown(shop, key))["declines"] == 0
+        assert await worker.recharges.run_once() == 1
+    assert (await shop.balance(key))[1] == 3 * SMALL_TOKENS
     assert await shop.proven()
 
 
 async def test_one_is_in_flight_while_a_bank_takes_its_time(shop: Shop) -> None:
-    key, method = await _saved(shop)
-    await _allow(shop, key)
+    key, method = await saved(shop)
+    await allow(shop, key)
     shop.stripe.behave(method, "processing")
-    async with _worker(shop) as worker:
+    async with worker_of(shop) as worker:
         await worker.recharges.run_once()
-        order_id = (await _shown(shop, key))["order_in_flight"]
+        order_id = (await shown(shop, key))["order_in_flight"]
         assert (await shop.order(key, order_id))["state"] == "pending"
         assert await worker.recharges.run_once() == 0
         intents = shop.stripe.desk.world.all("payment_intent")
         (mine,) = [i for i in intents if i["metadata"].get("order_id") == order_id]
         await shop.stripe.settle(mine["id"])
         await shop.reaches(key, order_id, "paid")
-    assert (await _shown(shop, key))["order_in_flight"] is None
+    assert (await shown(shop, key))["order_in_flight"] is None
     assert (await shop.balance(key))[1] == 2 * SMALL_TOKENS
 
 
 async def test_nobody_is_charged_who_did_not_say_so(shop: Shop) -> None:
-    key, _ = await _saved(shop)
-    async with _worker(shop) as worker:
+    key, _ = await saved(shop)
+    async with worker_of(shop) as worker:
         assert await worker.recharges.run_once() == 0
-        await _allow(shop, key, threshold_tokens=1)
+        await allow(shop, key, threshold_tokens=1)
         assert await worker.recharges.run_once() == 0
-        await _allow(shop, key)
+        await allow(shop, key)
         assert (await shop.door.ask("DELETE", PATH, bearer=key)).json()["enabled"] is False
         assert await worker.recharges.run_once() == 0
-        await _allow(shop, key)
+        await allow(shop, key)
         view = await shop.door.me(key)
         status = f"/admin/keys/{view['key_id']}/status"
         await shop.door.ops("PUT", status, document={"status": "suspended"})
@@ -188,7 +127,7 @@ async def test_nobody_is_charged_who_did_not_say_so(shop: Shop) -> None:
 
 async def test_wrong_wishes_are_refused(shop: Shop) -> None:
     bare = (await shop.door.mint())["api_key"]
-    told = await _allow(shop, bare)
+    told = await allow(shop, bare)
     assert (told.status, told.json()["code"]) == (409, "RECHARGE_NEEDS_PAYMENT_METHOD")
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"pack": "none"}, "pack"),
@@ -206,41 +145,41 @@ async def test_wrong_wishes_are_refused(shop: Shop) -> None:
         ({"cap": 1}, "cap"),
     ]
     for more, name in wrong:
-        told = await _allow(shop, bare, **more)
+        told = await allow(shop, bare, **more)
         assert (told.status, told.json()["error"]["param"]) == (422, name), more
-    assert (await _shown(shop, bare)) == {"enabled": False}
+    assert (await shown(shop, bare)) == {"enabled": False}
 
 
 async def test_a_pack_that_is_no_longer_sold_ends_it(shop: Shop, owner: Owner) -> None:
-    key, _ = await _saved(shop)
-    await _allow(shop, key, notify_url=owner.url)
-    await _as_owner(shop, "update recharge set pack = 'old'")
-    async with _worker(shop) as worker:
+    key, _ = await saved(shop)
+    await allow(shop, key, notify_url=owner.url)
+    await as_owner(shop, "update recharge set pack = 'old'")
+    async with worker_of(shop) as worker:
         assert await worker.recharges.run_once() == 0
         await worker.notifier.run_once()
-    assert (await _shown(shop, key))["stopped"] == "pack_gone"
+    assert (await shown(shop, key))["stopped"] == "pack_gone"
     assert owner.kinds() == ["recharge.stopped"]
 
 
 async def test_a_webhook_that_fails_is_told_again_and_given_up_in_the_end(
     shop: Shop, owner: Owner
 ) -> None:
-    key, _ = await _saved(shop)
-    await _allow(shop, key, notify_url=owner.url, monthly_cap=SMALL_USD)
+    key, _ = await saved(shop)
+    await allow(shop, key, notify_url=owner.url, monthly_cap=SMALL_USD)
     owner.status = 500
-    async with _worker(shop) as worker:
+    async with worker_of(shop) as worker:
         await worker.recharges.run_once()
         for _ in range(8):
             await worker.notifier.run_once()
-            await _as_owner(shop, "update owner_notice set next_at = now()")
+            await as_owner(shop, "update owner_notice set next_at = now()")
     assert len(owner.heard) == 6
     assert {document["id"] for document, _, _ in owner.heard} == {owner.heard[0][0]["id"]}
 
 
 async def test_a_recharge_that_stripe_did_not_answer_is_ended_once(shop: Shop) -> None:
-    key, _ = await _saved(shop)
-    await _allow(shop, key, monthly_cap=SMALL_USD)
-    async with _worker(shop) as worker:
+    key, _ = await saved(shop)
+    await allow(shop, key, monthly_cap=SMALL_USD)
+    async with worker_of(shop) as worker:
         ask = worker.recharges.run_once
         order_id = new_request_id()
         row = (await worker.recharge_till.due(10))[0]
@@ -251,7 +190,7 @@ async def test_a_recharge_that_stripe_did_not_answer_is_ended_once(shop: Shop) -
         assert said == "NEW"
         # The process that began it is gone: within a minute nobody else takes it up.
         assert await ask() == 0
-        await _as_owner(shop, "update topup_order set changed_at = now() - interval '2 minutes'")
+        await as_owner(shop, "update topup_order set looked_at = now() - interval '2 minutes'")
         await ask()
     await until(lambda: _is_paid(shop, key, order_id))
     assert (await shop.balance(key))[1] == 2 * SMALL_TOKENS

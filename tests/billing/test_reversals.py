@@ -192,6 +192,48 @@ async def test_money_for_a_key_that_was_revoked_meanwhile_goes_back(shop: Shop) 
     assert await shop.proven()
 
 
+async def test_a_revoked_keys_money_that_is_disputed_first_ends_whoever_wins(shop: Shop) -> None:
+    postgres = shop.door.node.ground.postgres
+
+    async def reaches(order_id: str, state: str) -> None:
+        async def there() -> bool:
+            sql = "select state from topup_order where order_id = $1"
+            return bool(await postgres.value(sql, order_id) == state)
+
+        await until(there)
+
+    for ours in (True, False):
+        key = (await shop.door.mint())["api_key"]
+        order_id, session = await shop.session_of(key)
+        assert (await shop.door.ask("DELETE", "/v1/keys/me", bearer=key)).status == 200
+        shop.stripe.courier.hold()
+        await shop.stripe.pay(session)
+        dispute = await shop.stripe.dispute(session)
+        shop.stripe.courier.release()
+        # The bank has taken it back: nothing of it is with us.
+        await reaches(order_id, "returned")
+        await (shop.stripe.win if ours else shop.stripe.lose)(dispute["id"])
+        await shop.stripe.idle()
+        await reaches(order_id, "returned")
+        if ours:
+            await _all_refunded(shop, session)
+        assert bool(shop.stripe.charge(session)["amount_refunded"]) is ours
+
+    async def all_done() -> bool:
+        sql = "select count(*) from stripe_inbox where done_at is null"
+        return bool(await postgres.value(sql) == 0)
+
+    await until(all_done)
+    assert await shop.proven()
+
+
+async def _all_refunded(shop: Shop, session: str) -> None:
+    async def there() -> bool:
+        return bool(shop.stripe.charge(session)["amount_refunded"] == SMALL_USD)
+
+    await until(there)
+
+
 async def test_refund_after_a_revocation_is_owed_and_books_hold(shop: Shop) -> None:
     minted, _, session = await _paid(shop)
     assert (await shop.door.ask("DELETE", "/v1/keys/me", bearer=minted["api_key"])).status == 200

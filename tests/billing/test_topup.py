@@ -81,6 +81,35 @@ async def test_declined_card_leaves_the_order_open_and_an_abandoned_one_expires(
     assert await shop.proven()
 
 
+async def test_an_order_that_is_over_is_not_offered_again_under_its_idempotency_key(
+    shop: Shop,
+) -> None:
+    key = (await shop.door.mint())["api_key"]
+    first = (await shop.buy(key, name="one")).json()
+    await shop.stripe.abandon(first["url"].rpartition("/")[2])
+    await shop.reaches(key, first["order_id"], "expired")
+    told = await shop.buy(key, name="one")
+    assert (told.status, told.json()["code"]) == (409, "ORDER_OVER")
+    assert (await shop.buy(key, name="another")).status == 200
+
+
+async def test_a_customer_who_was_deleted_at_stripe_can_buy_again(shop: Shop) -> None:
+    key = (await shop.door.mint())["api_key"]
+    order_id, session = await shop.session_of(key)
+    await shop.stripe.pay(session)
+    await shop.reaches(key, order_id, "paid")
+    gone = shop.stripe.session(session)["customer"]
+    shop.stripe.object(gone)["deleted"] = True
+    first, again = await shop.buy(key, name="x"), await shop.buy(key, name="x")
+    assert (first.status, first.json()) == (again.status, again.json()) == (200, again.json())
+    await shop.stripe.pay(first.json()["url"].rpartition("/")[2])
+    await shop.reaches(key, first.json()["order_id"], "paid")
+    assert (await shop.balance(key))[1] == 2 * SMALL_TOKENS
+    _, session = await shop.session_of(key)
+    assert shop.stripe.session(session)["customer"] not in (None, gone)
+    assert await shop.proven()
+
+
 async def test_promotion_codes_and_tax_change_what_is_paid_and_not_the_tokens(shop: Shop) -> None:
     key = (await shop.door.mint())["api_key"]
     shop.stripe.promotion("HALF", percent=50)
@@ -88,10 +117,13 @@ async def test_promotion_codes_and_tax_change_what_is_paid_and_not_the_tokens(sh
     cheap, session = await shop.session_of(key)
     await shop.stripe.pay(session, promotion_code="HALF")
     assert (await shop.reaches(key, cheap, "paid"))["paid"] == SMALL_USD // 2
-    free, session = await shop.session_of(key)
+    gifted = (await shop.door.mint())["api_key"]
+    free, session = await shop.session_of(gifted)
     await shop.stripe.pay(session, promotion_code="GIFT")
-    assert (await shop.reaches(key, free, "paid"))["paid"] == 0
-    assert await shop.balance(key) == (TRIAL_TOKENS, 2 * SMALL_TOKENS)
+    assert (await shop.reaches(gifted, free, "paid"))["paid"] == 0
+    assert await shop.balance(gifted) == await shop.balance(key) == (TRIAL_TOKENS, SMALL_TOKENS)
+    # Who made the code wanted it to be a purchase like any other.
+    assert (await shop.door.me(gifted))["tier"] == "premium"
     assert await shop.proven()
 
 

@@ -47,13 +47,16 @@ async def test_forged_old_unsigned_and_unreadable_bodies_are_refused_and_not_kep
         (body, "t=1,v1=\u00e9"),
         (body, _signed(body, "whsec_other")),
         (body, _signed(body, secret, age_s=301)),
+        (body, _signed(body, secret, age_s=-330)),
         (body + b" ", _signed(body, secret)),
         (b"\xff\xfe", _signed(b"\xff\xfe", secret)),
     ]
     for sent, signature in wrong:
         told = await _send(shop, sent, signature)
         assert (told.status, told.json()["code"]) == (400, "WEBHOOK_SIGNATURE"), (sent, signature)
-    for sent in (b"", b"no json", b"[]", b"{}", orjson.dumps({**EVENT, "data": 7})):
+    strange = [{**EVENT, "data": 7}, {**EVENT, "id": "evt_\x00"}, {**EVENT, "type": "a\x00"}]
+    strange += [{**EVENT, "id": "evt_\u00e9"}, {**EVENT, "created": "2026"}]
+    for sent in (b"", b"no json", b"[]", b"{}", *map(orjson.dumps, strange)):
         told = await _send(shop, sent, _signed(sent, secret))
         assert (told.status, told.json()["code"]) == (400, "REQUEST_UNREADABLE"), sent
     large = orjson.dumps({**EVENT, "padding": "x" * 262_144})
@@ -64,7 +67,9 @@ async def test_forged_old_unsigned_and_unreadable_bodies_are_refused_and_not_kep
 async def test_events_of_another_mode_account_or_kind_are_accepted_and_forgotten(
     shop: Shop,
 ) -> None:
-    for change in ({"livemode": True}, {"account": "acct_1"}, {"type": "customer.created"}):
+    nameless = {"data": {"object": {"id": "cs_\x00", "object": "checkout.session"}}}
+    foreign = ({"livemode": True}, {"account": "acct_1"}, {"type": "customer.created"}, nameless)
+    for change in foreign:
         body = orjson.dumps({**EVENT, **change})
         told = await _send(shop, body, _signed(body, shop.stripe.webhook_secret))
         assert told.status == 200, told

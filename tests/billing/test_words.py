@@ -14,7 +14,7 @@ from gateway.errors import ConfigurationFault
 
 ORDER = Order(
     "o-1", 1, "checkout", "p", 10, "usd", 500, False, {}, "awaiting", 1, "cs_1", None, None, None,
-    None, None, {}, None, 0, 0, False, False, 0, "", 1, 2,
+    None, None, {}, None, 0, 0, False, False, "", 0, "", 1, 2,
 )  # fmt: skip
 
 
