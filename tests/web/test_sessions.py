@@ -43,8 +43,18 @@ async def test_cookie_is_for_tls_alone_where_the_page_came_by_tls(door: Door) ->
     key = (await door.mint())["api_key"]
     browser = Browser(door.port, host="dash.localhost", scheme="https")
     told = await browser.call("POST", "/web/session", {"api_key": key})
-    assert told["set-cookie"].endswith("; Secure")
+    assert told["set-cookie"].startswith("__Host-sluice_session=")
+    assert told["set-cookie"].endswith("; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure")
     assert told.has("strict-transport-security")
+    # A GET has no Origin: the cookie itself says that it came by TLS.
+    page = await browser.open("/limits")
+    assert page["set-cookie"] == told["set-cookie"]
+    # What a sibling host has planted is not looked at beside it.
+    browser.jar = {"sluice_session": "a" * 64, **browser.jar}
+    assert (await browser.call("GET", "/web/overview")).status == 200
+    await browser.open("/")
+    assert (await browser.call("DELETE", "/web/session")).status == 200
+    assert list(browser.jar) == ["sluice_session"]
 
 
 async def test_no_foreign_page_can_write_anything(door: Door, browser: Browser) -> None:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from gateway.edge.exchange import Exchange
 
 SESSION: Final = "sluice_session"
+# The name behind TLS: a browser takes it from nobody but this very host, not from r. or s. either.
+HOST_SESSION: Final = f"__Host-{SESSION}"
 LANGUAGE: Final = "lang"
 PROVIDER: Final = "sluice_provider"
 _PORTS: Final = {"http": "80", "https": "443"}
@@ -34,9 +36,11 @@ def set_cookie(name: str, value: str, *, life_s: int, secure: bool) -> str:
 def is_secure(exchange: Exchange) -> bool:
     """Whether the browser speaks TLS to whoever is in front of us.
 
-    A browser says so itself in Origin; a proxy says it in X-Forwarded-Proto. Who lies harms only
-    his own cookie.
+    A browser says so itself in Origin, and by a cookie that it sends by TLS alone; a proxy says it
+    in X-Forwarded-Proto. Who lies harms only his own cookie.
     """
+    if cookie(exchange, HOST_SESSION) is not None:
+        return True
     origin = exchange.headers.get("Origin", "")
     return origin.startswith("https://") or (
         exchange.headers.get("X-Forwarded-Proto", "").lower() == "https"

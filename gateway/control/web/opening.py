@@ -8,7 +8,7 @@ from typing import Any, Final
 from gateway.control import minting
 from gateway.control.call import Reply
 from gateway.control.web import refusals
-from gateway.control.web.cookies import SESSION, is_secure, set_cookie
+from gateway.control.web.cookies import HOST_SESSION, SESSION, is_secure, set_cookie
 from gateway.control.web.people import Account, Attempts
 from gateway.control.web.sessions import IDLE_S, Session
 from gateway.control.web.visit import Visit
@@ -60,7 +60,8 @@ def cookie_of(visit: Visit, session: Session | None) -> dict[str, str]:
     """The header that gives a browser its session, or takes it away."""
     value, life_s = ("", 0) if session is None else (session.token, IDLE_S)
     secure = is_secure(visit.exchange)
-    return {"set-cookie": set_cookie(SESSION, value, life_s=life_s, secure=secure)}
+    name = HOST_SESSION if secure else SESSION
+    return {"set-cookie": set_cookie(name, value, life_s=life_s, secure=secure)}
 
 
 async def opened(visit: Visit, account: Account | None, key_id: int | None) -> Session:

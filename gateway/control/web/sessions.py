@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Final
 
 from gateway.control.web import refusals
-from gateway.control.web.cookies import SESSION, cookie, is_same_origin
+from gateway.control.web.cookies import HOST_SESSION, SESSION, cookie, is_same_origin
 from gateway.edge.exchange import Exchange
 from gateway.errors import Problem
 from gateway.postgres import Postgres
@@ -62,7 +62,7 @@ class Sessions:
 
     async def find(self, exchange: Exchange) -> Session | None:
         """The session of the browser that asks."""
-        token = cookie(exchange, SESSION)
+        token = cookie(exchange, HOST_SESSION) or cookie(exchange, SESSION)
         if token is None or len(token) != _TOKEN_CHARACTERS or not token.isalnum():
             return None
         row = await self._postgres.row(
