@@ -37,7 +37,7 @@ async def test_every_page_in_every_state_is_html_without_scripts_of_its_own(
         for path in PAGES:
             told = await browser.open(path)
             assert (told.status, told["content-type"]) == (200, "text/html; charset=utf-8"), told
-            assert "<h1>" in told.text
+            assert "<h1" in told.text
             assert key not in told.text
             assert _INLINE.search(told.text) is None, _INLINE.search(told.text)
             assert len(told.body) < 150_000
@@ -145,7 +145,7 @@ async def test_page_while_postgres_is_away_says_so_and_public_ones_go_on(
         other = Browser(away.port, jar=dict(browser.jar))
         told = await other.open("/")
         assert told.status == 503
-        assert "does not answer" in told.text
+        assert Texts().of("en")["away"] in told.text
         told = await other.call("GET", "/web/overview")
         assert (told.status, told.json()["code"]) == (503, "SERVICE_DEGRADED")
         for path in ("/limits", "/faq", "/playground", "/"):
