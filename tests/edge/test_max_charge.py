@@ -101,7 +101,7 @@ async def test_a_cap_that_is_no_number_is_refused(
 ) -> None:
     headers = [("x-max-charge", bad)]
     reply = await door.ask("POST", "/v1/embeddings", key=key, body=BODY, headers=headers)
-    assert (reply.status, reply.json()["code"]) == (400, "INPUT_INVALID")
+    assert (reply.status, reply.json()["code"]) == (400, "MAX_CHARGE_INVALID")
     assert embeddings.turns == []
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.edge import refusals
 from gateway.edge.problems import render, retry_after_s
 from gateway.errors import Problem
+from gateway.ledger.rows import DeedRefusal
 from gateway.products.product import Family
 
 NOW_MS = 1_700_000_000_000
@@ -19,24 +20,33 @@ SAMPLES: dict[str, Any] = {
     "balance_tokens": 5,
     "current": 20,
     "deadline_ms": 30_000,
+    "end": "nothing was moved",
     "field": "labels",
+    "held_tokens": 10_000,
     "hold_tokens": 10_000,
     "keyed": True,
     "kind": "Classifier",
     "limit": 20,
     "limit_bytes": 1_000_000,
+    "max_charge": 1_000,
     "method": "GET",
+    "most": 1_000_000,
+    "movable_tokens": 7,
     "name": "abc",
     "needed": 5_000_000,
+    "needed_tokens": 2_000,
     "offered": ("POST /v1/embeddings",),
     "path": "/v1/x",
     "product": "reader",
+    "request_id": "rid-0",
     "retry_after_ms": 1_234,
     "said": "",
     "seconds": 30,
     "status": 500,
+    "wait_ms": 1_234,
     "why": "it is broken",
 }
+SAMPLES_OF: dict[str, dict[str, Any]] = {"deed_refused": {"why": DeedRefusal.NOT_ENOUGH}}
 CONSTRUCTORS = {
     name: function
     for name, function in inspect.getmembers(refusals, inspect.isfunction)
@@ -46,7 +56,8 @@ CONSTRUCTORS = {
 
 def example(name: str) -> Problem:
     function = CONSTRUCTORS[name]
-    arguments = {each: SAMPLES[each] for each in inspect.signature(function).parameters}
+    samples = {**SAMPLES, **SAMPLES_OF.get(name, {})}
+    arguments = {each: samples[each] for each in inspect.signature(function).parameters}
     problem = function(**arguments)
     assert isinstance(problem, Problem)
     return problem

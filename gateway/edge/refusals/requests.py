@@ -57,7 +57,7 @@ def invalid_query(name: str, why: str) -> Problem:
 def invalid_max_charge(most: int) -> Problem:
     """An X-Max-Charge that is no number of tokens."""
     return Problem(
-        "INPUT_INVALID",
+        "MAX_CHARGE_INVALID",
         400,
         f"X-Max-Charge must be a whole number of tokens from 0 to {most}",
         fields={"in": "header", "field": "x-max-charge"},
