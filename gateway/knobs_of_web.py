@@ -20,6 +20,14 @@ WEB: Final[tuple[WebKnob, ...]] = (
         "https://dash.DOMAIN",
     ),
     (
+        "SECURITY_CONTACT",
+        "security_contact",
+        word,
+        None,
+        "mailto: or https: address told in /.well-known/security.txt; without it there is none",
+        "",
+    ),
+    (
         "SMTP_URL",
         "smtp_url",
         smtp_url,

@@ -78,6 +78,7 @@ class Settings:
     otlp_url: str | None
     trace_one_in: int
     web_url: str | None
+    security_contact: str | None
     smtp_url: str | None = field(repr=False)
     mail_from: str | None
     oidc_issuer: str | None

@@ -10,6 +10,7 @@ from gateway.billing.inbox import MOST_BYTES as MOST_WEBHOOK_BYTES
 from gateway.control import billing, dash, exporting, giving, owner, pages, recharging
 from gateway.control.call import Call, Reply, Stream, body_of, query_of, raw_body_of
 from gateway.control.desk_parts import DeskParts
+from gateway.control.documents.papers import Papers
 from gateway.control.minting import mint
 from gateway.control.web.site import Site
 from gateway.edge import refusals
@@ -71,11 +72,12 @@ _ENTRIES: Mapping[str, _Entry] = {
 
 
 class Desk:
-    """Answers CONTROL, PROBE, INDEX and WEB."""
+    """Answers CONTROL, PROBE, INDEX, WEB and DOCUMENT."""
 
     def __init__(self, parts: DeskParts, site: Site) -> None:
         self._parts = parts
         self._site = site
+        self._papers = Papers(parts.settings, parts.catalogue)
 
     def doors(self) -> Mapping[Kind, Door]:
         """For the pipeline."""
@@ -84,6 +86,7 @@ class Desk:
             Kind.PROBE: self.probe,
             Kind.INDEX: self.index,
             Kind.WEB: self.web,
+            Kind.DOCUMENT: self._papers.answer,
         }
 
     async def control(self, exchange: Exchange, route: Route, request_id: str) -> None:

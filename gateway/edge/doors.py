@@ -18,6 +18,7 @@ class Kind(StrEnum):
     PROBE = "probe"  # health, live, ready
     PREFLIGHT = "preflight"  # a browser asks what it may send
     WEB = "web"  # pages for people
+    DOCUMENT = "document"  # what the API is, for programs
     PRICE = "price"  # what a request would cost
 
 
@@ -63,6 +64,13 @@ PROBES: Final = (
     Door("GET", "/live", Kind.PROBE, "live"),
     Door("GET", "/ready", Kind.PROBE, "ready"),
 )
+# At no product's own host: there every path is a page or a query.
+DOCUMENTS: Final = (
+    Door("GET", "/openapi.json", Kind.DOCUMENT, "documents.openapi"),
+    Door("GET", "/llms.txt", Kind.DOCUMENT, "documents.llms"),
+    Door("GET", "/meta-prompt.txt", Kind.DOCUMENT, "documents.meta_prompt"),
+    Door("GET", "/.well-known/security.txt", Kind.DOCUMENT, "documents.security"),
+)
 CLASSIFIERS: Final = (
     Door("GET", "/v1/classifiers", Kind.FORWARD, "classifiers", "classifier", needs_key=True),
     Door("GET", "/v1/classifiers/{}", Kind.FORWARD, "classifiers", "classifier", needs_key=True),
@@ -77,6 +85,7 @@ API: Final = (
     *KEYS,
     *CLASSIFIERS,
     *MODELS,
+    *DOCUMENTS,
     Door("GET", "/", Kind.PROBE, "health"),
     Door("HEAD", "/", Kind.PROBE, "health"),
 )
@@ -89,6 +98,7 @@ DEEPSEARCH: Final = (
 )
 # The dashboard calls that published clients make (wire contract 9).
 DASH: Final = (
+    *DOCUMENTS,
     Door("POST", "/api/v1/api_key", Kind.CONTROL, "dash.mint"),
     Door("GET", "/api/v1/api_key/user", Kind.CONTROL, "dash.user"),
     Door("GET", "/api/v1/api_key/fe_user", Kind.CONTROL, "dash.user"),
@@ -98,4 +108,4 @@ DASH: Final = (
     Door("GET", "/api/v1/models", Kind.CONTROL, "dash.models"),
     Door("POST", "/api/v1/checkout_session", Kind.CONTROL, "dash.checkout", needs_key=True),
 )
-BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS)
+BARE: Final = (*KEYS, *CLASSIFIERS, *MODELS, *DOCUMENTS)

@@ -18,6 +18,7 @@ _PAGES: Final = (
     ("/limits", "limits"),
     ("/status", "status"),
     ("/faq", "faq"),
+    ("/docs", "docs"),
     ("/sign-in", "sign_in"),
     ("/account", "account"),
 )

@@ -10,8 +10,10 @@ from typing import Final
 
 from gateway.control.call import Reply
 from gateway.control.desk_parts import DeskParts
+from gateway.control.documents.reference import FOLDER, Reference
 from gateway.control.web import headers, key_calls, opening, views
 from gateway.control.web.cookies import LANGUAGE, is_secure, set_cookie
+from gateway.control.web.texts import Texts
 from gateway.control.web.visit import Visit, Web, nobody_of, visit_of
 from gateway.edge.exchange import Exchange
 from gateway.edge.hosts import Route
@@ -28,6 +30,7 @@ class PageDoor:
         self._web = web
         products = parts.catalogue.products.values()
         self._labels = sorted({product.host for product in products})
+        self._views = {**views.VIEWS, "docs": Reference(Texts(FOLDER)).page}
 
     async def answer(self, exchange: Exchange, route: Route, request_id: str) -> None:
         """A page; while a store is away one without what it would have told."""
@@ -35,7 +38,7 @@ class PageDoor:
         try:
             visit = await visit_of(self._parts, self._web, exchange, route, request_id)
             visit = await self._with_living_key(visit)
-            data = {**await views.VIEWS[name](visit), "away": False}
+            data = {**await self._views[name](visit), "away": False}
             status, template = 200, f"{name}.html"
             session = await opening.document(visit, visit.session)
             await self._note_language(visit)
