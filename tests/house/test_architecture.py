@@ -73,6 +73,7 @@ OWNERS = {
     "redis": {"gateway.redis_link"},
     "hiredis": {"gateway.redis_link"},
     "prometheus_client": {"gateway.telemetry"},
+    "opentelemetry": {"gateway.telemetry.otel"},
     "rs_bpe": {"gateway.tokenizer", "services.tokenizer"},
     "uvloop": {"gateway.commands.running", "services.serving"},
     "stripe": {"gateway.billing.stripe_port"},
