@@ -1,6 +1,6 @@
 """`sluice up`: embedded servers, services, gateway and worker in one terminal, until Ctrl-C.
 
-1. Check the ports and take the data folder; one sentence and exit code 2 if either is taken.
+1. Check packs, products and ports, and take the data folder; a sentence and exit code 2 if not.
 2. Start PostgreSQL and Redis (unless external) and, meanwhile, the services.
 3. Migrate, then start the worker, the operations listener and the gateway processes.
 4. Wait until /health answers 200; print addresses, a fresh key, three commands.
@@ -21,6 +21,7 @@ from pathlib import Path
 import orjson
 
 from gateway import app
+from gateway.billing.pack_file import load_packs
 from gateway.commands import household, ports, welcome
 from gateway.commands.demo_page import DemoPage
 from gateway.commands.doorway import open_doorway
@@ -37,6 +38,7 @@ from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from gateway.embedded.supervisor import Supervisor
 from gateway.errors import Fault
+from gateway.products.builtin import load_catalogue
 from gateway.settings import Settings, load_settings
 
 HELP = "run everything in the foreground: embedded servers, services, gateway, worker"
@@ -66,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(settings: Settings, _: argparse.Namespace) -> int:
     """Run until a signal; 0 after one, 2 when something else is in the way, 1 after a fault."""
+    # A mistake in them is told here, once, and not by every child as it dies.
+    load_packs(settings.packs)
+    load_catalogue(settings.products)
     for name, host, port in (
         ("SLUICE_PORT", settings.bind, settings.port),
         ("SLUICE_OPS_PORT", settings.ops_bind, settings.ops_port),

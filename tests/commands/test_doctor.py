@@ -14,6 +14,7 @@ import pytest
 from gateway.commands.examine_machine import examine_machine
 from gateway.commands.examine_servers import examine_postgres, examine_redis
 from gateway.commands.finding import Finding
+from gateway.commands.household import connections_wanted
 from gateway.commands.ports import any_free
 from gateway.embedded.folder import OwnerLock
 from gateway.embedded.redis_server import RedisServer
@@ -170,7 +171,8 @@ async def test_setting_that_could_lose_charges_is_wrong(database: str) -> None:
 
 async def test_too_few_connections_for_the_workers_is_wrong(database: str) -> None:
     found = await _examine_postgres(database, workers=64)
-    assert "max_connections is 100: raise it to 278" in _wrong(found)["connections"]
+    raised = f"max_connections is 100: raise it to {connections_wanted(64)}"
+    assert raised in _wrong(found)["connections"]
 
 
 async def _examine_redis(url: str) -> dict[str, Finding]:

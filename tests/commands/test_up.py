@@ -208,6 +208,17 @@ def test_every_wrong_setting_is_listed_and_nothing_starts(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_file_of_packs_with_a_mistake_is_one_line_and_exit_2(folder: Path) -> None:
+    packs = folder.parent / "packs.toml"
+    packs.write_text("[packs.a]\ntokens = 0\nusd = 500\n")
+    with start(folder, 0, 0, env={"PACKS": str(packs)}) as process:
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 2
+    line = "sluice: SLUICE_PACKS: packs.a.tokens must be a whole number from 1 to 1000000000000"
+    assert said.splitlines() == [line]
+    assert not folder.exists()
+
+
 def test_secrets_are_made_once_and_only_ours_to_read(folder: Path) -> None:
     names = ("admin-token", "key-pepper", "internal-secret")
     seen = []
