@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
-from urllib.parse import urlsplit
 
 import tantivy
 from tantivy import Occur, Query
 
 from services.search.index import words
+from services.search.index.addresses import extension_of, sites_of
 from services.search.index.documents import Document
 from services.search.index.query import Parsed
 
@@ -28,8 +28,11 @@ HEAP_BYTES: Final = 32 * 1024 * 1024
 TITLE, BODY, STEM, URL_WORDS = 1.8, 1.0, 0.6, 0.8
 # Ranked below this share of the best hit, a document shares but a common word with the question.
 LEAST_SHARE: Final = 0.12
-PATH_PARTS: Final = 8
-EXTENSION_CHARACTERS: Final = 10
+# From so many words on a query is a question: any may be missing. What has less than this share of
+# it, by the weight of rare words, has nothing to do with it (ops/decisions/search.md).
+QUESTION_WORDS: Final = 5
+QUESTION_SHARE: Final = 0.15
+RAREST_WEIGHT: Final = 8
 
 
 class DamagedError(Exception):
@@ -158,18 +161,43 @@ class Engine:
         return Query.boolean_query(parts)
 
     def _words(self, asked: Sequence[str], *, any_word: bool) -> Query:
-        """At least half of three or more words; more of them, or close together, is better."""
-        least = 1 if any_word else max(1, math.ceil(len(asked) / 2) if len(asked) > 2 else 1)
-        each = [(Occur.Should, self._word(word)) for word in asked]
-        enough = Query.boolean_query(each, minimum_number_should_match=least)
-        parts = [(Occur.Must, enough)]
+        """Half of three or four words, any of a question's; more, or close together, is better."""
         terms = [term for word in asked for term in words.terms_of(word)]
+        if not any_word and words.size(asked) >= QUESTION_WORDS:
+            each = [(Occur.Should, self._asked(term)) for term in dict.fromkeys(terms)]
+            parts = [(Occur.Must, Query.boolean_query(each)), (Occur.Must, self._telling(terms))]
+        else:
+            least = 1 if any_word or len(asked) < 3 else math.ceil(len(asked) / 2)
+            each = [(Occur.Should, self._word(word)) for word in asked]
+            parts = [(Occur.Must, Query.boolean_query(each, minimum_number_should_match=least))]
         if len(terms) > 1:
             stems = [self._stem(term) for term in terms]
             for name, row, boost in (("title", terms, TITLE * 2), ("stem", stems, 2.0)):
                 near = Query.phrase_query(self._schema, name, list(row), slop=len(asked))
                 parts.append((Occur.Should, Query.boost_query(near, boost)))
         return Query.boolean_query(parts)
+
+    def _telling(self, terms: Sequence[str]) -> Query:
+        """The condition: enough of a question, rare terms before common ones."""
+        assert self._index is not None
+        searcher = self._index.searcher()
+        most = math.log(1 + searcher.num_docs)
+        each: list[tuple[Occur, Query]] = []
+        for stem in dict.fromkeys(self._stem(term) for term in terms):
+            rarity = 1 - math.log(1 + searcher.doc_freq("stem", stem)) / most if most else 1.0
+            # A weight is so many times the same clause: tantivy counts clauses.
+            each += [(Occur.Should, self._term("stem", stem))] * max(
+                1, round(RAREST_WEIGHT * rarity)
+            )
+        least = max(1, math.ceil(len(each) * QUESTION_SHARE))
+        enough = Query.boolean_query(each, minimum_number_should_match=least)
+        return Query.const_score_query(enough, 0.0)
+
+    def _asked(self, term: str) -> Query:
+        """A term of a question: a title is no better than a text, so that many words win."""
+        fields = (("title", term, BODY), ("body", term, BODY), ("stem", self._stem(term), 0.8))
+        found = [Query.boost_query(self._term(name, each), boost) for name, each, boost in fields]
+        return Query.disjunction_max_query(found, 0.3)
 
     def _word(self, word: str) -> Query:
         """The word in any field; the best field counts, others a little."""
@@ -272,27 +300,3 @@ def _indexed(document: Document) -> tantivy.Document:
     if extension:
         made.add_text("ext", extension)
     return made
-
-
-def sites_of(url: str) -> list[str]:
-    """What `site:` may name: the host and what it is part of, each also with the path's parts."""
-    parts = urlsplit(url.lower())
-    host = parts.netloc.rpartition("@")[2]
-    if not host:
-        return []
-    labels = host.partition(":")[0].split(".")
-    hosts = list(dict.fromkeys([host, *(".".join(labels[at:]) for at in range(len(labels)))]))
-    found = list(hosts)
-    path = ""
-    for part in [part for part in parts.path.split("/") if part][:PATH_PARTS]:
-        path += f"/{part}"
-        found += [each + path for each in hosts]
-    return found
-
-
-def extension_of(url: str) -> str:
-    """The file name extension of the path, or empty."""
-    name = urlsplit(url.lower()).path.rpartition("/")[2]
-    stem, dot, extension = name.rpartition(".")
-    right = stem and dot and extension.isalnum() and len(extension) <= EXTENSION_CHARACTERS
-    return extension if right else ""

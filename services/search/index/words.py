@@ -4,7 +4,7 @@ It refuses nothing: whatever is no letter or digit of any script separates words
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 from unicodedata import normalize
 
@@ -29,6 +29,8 @@ MARKS: Final = re.compile(
 SLICE_CHARACTERS: Final = 8192
 # Longer runs are no words that anybody searches for.
 WORD_CHARACTERS: Final = 60
+# Of the pairs of a dense run, so many are a word.
+WORDS_OF_A_PAIR: Final = 0.6
 
 
 def fold(text: str) -> str:
@@ -54,6 +56,12 @@ def terms_of(word: str) -> list[str]:
     if not is_dense(word) or len(word) < 3:
         return [word]
     return [word[at : at + 2] for at in range(len(word) - 1)]
+
+
+def size(asked: Sequence[str]) -> float:
+    """How many words a query has, where a run without blanks may be several."""
+    pairs = (len(terms_of(word)) for word in asked)
+    return sum(max(1.0, WORDS_OF_A_PAIR * count) if count > 1 else 1.0 for count in pairs)
 
 
 def terms(text: str) -> Iterator[str]:

@@ -71,6 +71,29 @@ async def test_queries_find_what_they_mean(
     assert set(await urls(library, query)) == {document.url for document in found}
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        # Whole questions: most of their words are in no document.
+        ("In which year did the engineers of Fallenmoor shut the upper gate for good?", [GATES]),
+        ("Can anybody tell me please which structure regulates a wide river?", [WEIR]),
+        ("河川の水位を調節するために使われる設備は何ですか", [JAPANESE]),
+        ("Which structure regulates a wide river near Fallenmoor -weir", []),
+        ("Which structure regulates a wide river near Fallenmoor site:c.example", []),
+        # Nothing of it, or one word of many.
+        ("qzxv blorp fnord wibble grault plugh xyzzy", []),
+        ("qzxv blorp fnord wibble grault plugh xyzzy corge quux garply river", []),
+        # Few words are meant: one of three is too little.
+        ("river poetry anthology", []),
+    ],
+)
+async def test_a_question_is_ranked_by_any_of_its_words_and_nonsense_finds_nothing(
+    library: Library, query: str, found: list[Document]
+) -> None:
+    await library.add(ALL)
+    assert await urls(library, query) == [document.url for document in found]
+
+
 async def test_operators_as_parameters_are_alternatives_and_conditions(library: Library) -> None:
     await library.add(ALL)
     found = await library.search("", {"site": ("a.example", "c.example")}, 0, 10)
