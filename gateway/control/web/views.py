@@ -4,6 +4,7 @@ Refuses to compute money, limits or who pays: they are asked where they are deci
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gateway.control import billing
@@ -24,6 +25,7 @@ _DASH: Final = "dash."
 async def front(visit: Visit) -> Data:
     """The key, its use and what can be bought."""
     data: Data = {"overview": None, "packs": None, "orders": None, "problem": None}
+    data["trial_tokens"] = visit.parts.catalogue.limits.free_trial_tokens
     session = visit.session
     if visit.parts.billing is not None:
         data["packs"] = _document(await billing.packs(visit.parts, visit.call()))
@@ -59,8 +61,10 @@ async def limits(visit: Visit) -> Data:
 
 
 async def status(visit: Visit) -> Data:
-    """How every product is and was."""
-    return await status_document(visit)
+    """How every product is and was; `calendar` is every day that is shown, to the last one."""
+    last = datetime.now(UTC).date()
+    calendar = [str(last - timedelta(days=ago)) for ago in reversed(range(MAX_DAYS))]
+    return {**await status_document(visit), "calendar": calendar}
 
 
 async def faq(visit: Visit) -> Data:
