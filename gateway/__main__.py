@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.commands import (
+    backup,
     doctor,
     index,
     keys,
     migrate,
+    secret_steps,
     serve,
     up,
     usage,
@@ -57,6 +59,19 @@ def commands() -> dict[str, Command]:
             verify_export.HELP, verify_export.add_arguments, _with_settings(verify_export.execute)
         ),
         "index": Command(index.HELP, index.add_arguments, _with_settings(index.execute)),
+        "secrets": Command(
+            secret_steps.HELP, secret_steps.add_arguments, _with_settings(secret_steps.execute)
+        ),
+        "backup": Command(
+            backup.HELP_BACKUP,
+            backup.add_backup_arguments,
+            _with_settings(backup.execute_backup),
+        ),
+        "restore": Command(
+            backup.HELP_RESTORE,
+            backup.add_restore_arguments,
+            _with_settings(backup.execute_restore),
+        ),
         "doctor": Command(doctor.HELP, doctor.add_arguments, doctor.execute),
     }
 

@@ -26,7 +26,7 @@ from gateway.edge.upstream import Upstreams
 from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.front_door import front_door
 from gateway.ground import Ground, ended, ground, ops_parts
-from gateway.keys.format import key_hmac
+from gateway.keys.format import key_hmac, peppers
 from gateway.loop import forever
 from gateway.metering.adopt import Adopter
 from gateway.metering.meter import Meter
@@ -104,7 +104,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
         shop = await stack.enter_async_context(_billing(base))
         repeats = Repeats(base.answers, meter, telemetry)
-        pepper = secrets["key_pepper"].encode()
+        pepper = peppers(secrets["key_pepper"])[0]
         web = await stack.enter_async_context(
             web_side(settings, lambda text: key_hmac(pepper, text))
         )

@@ -33,7 +33,7 @@ from gateway.edge.traced import TracedForwarder, TracedPipeline
 from gateway.edge.unmetered import Unmetered
 from gateway.edge.upstream import Upstreams
 from gateway.ground import Ground
-from gateway.keys.store import KeyStore
+from gateway.keys.store import key_store
 from gateway.metering.meter import Meter
 from gateway.products.estimator import HoldEstimator
 from gateway.tokenizer import Tokenizer
@@ -50,9 +50,9 @@ def front_door(
 ) -> tuple[Server, Pipeline, Readiness]:
     """The request path on top of everything else."""
     settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
-    keys = KeyStore(book, secrets["key_pepper"].encode(), settings.key_prefix)
+    keys = key_store(book, secrets["key_pepper"], settings.key_prefix)
     identifier = Identifier(keys, Addresses(settings.trusted_proxies), web.sessions)
-    signer = Signer(secrets["internal_secret"])
+    signer = Signer(secrets["internal_secret"].split(",")[0])
     unmetered = Unmetered(upstreams, signer, identifier, book)
     readiness = Readiness(
         stores(base.link, base.postgres), lambda: SpoolState(1, int(not meter.healthy))

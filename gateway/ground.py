@@ -21,7 +21,7 @@ from gateway.control.proof import Proof
 from gateway.control.readiness import Readiness, spools_of_machine, stores
 from gateway.control.vitals import EVERY_MS, Vitals
 from gateway.errors import ConfigurationFault, RedisUnavailable
-from gateway.keys.store import KeyStore
+from gateway.keys.store import key_store
 from gateway.ledger.answers import Answers
 from gateway.ledger.book import Book
 from gateway.ledger.reconcile import Reconciler
@@ -138,7 +138,7 @@ def ops_parts(base: Ground) -> OpsParts:
         base.catalogue,
         base.book,
         base.gate,
-        KeyStore(base.book, pepper.encode(), settings.key_prefix) if pepper else None,
+        key_store(base.book, pepper, settings.key_prefix) if pepper else None,
         Proof(base.reconciler, lambda: Copies(base.link), telemetry, _stripe_books(base)),
         Readiness(
             stores(base.link, base.postgres), lambda: spools_of_machine(telemetry, folder, name)

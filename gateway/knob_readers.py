@@ -79,6 +79,11 @@ def secret(text: str) -> str:
     return text
 
 
+def secrets_of_rotation(text: str) -> str:
+    """One secret, or several with commas while one replaces another; the first is in use."""
+    return ",".join(secret(part.strip()) for part in text.split(","))
+
+
 def word(text: str) -> str:
     """Any printable text."""
     if not text.isprintable():

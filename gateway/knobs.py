@@ -21,6 +21,7 @@ from gateway.knob_readers import (
     readable_file,
     redis_url,
     secret,
+    secrets_of_rotation,
     service_url,
     word,
 )
@@ -172,18 +173,20 @@ def _keys() -> tuple[Knob, ...]:
         Knob(
             "KEY_PEPPER",
             "key_pepper",
-            secret,
+            secrets_of_rotation,
             None,
-            "secret under which keys are hashed; another one makes every key unknown",
+            "secret under which keys are hashed; behind commas earlier ones, under which keys are "
+            "found as well; without it they are unknown",
             made,
         ),
         Knob("ADMIN_TOKEN", "admin_token", secret, None, "bearer token of the admin API", made),
         Knob(
             "INTERNAL_SECRET",
             "internal_secret",
-            secret,
+            secrets_of_rotation,
             None,
-            "secret that signs requests to the services, the same on both sides",
+            "secret that signs requests to the services, the same on both sides; behind commas "
+            "others that the services accept as well",
             made,
         ),
     )

@@ -14,7 +14,7 @@ from gateway.control.canary_door import PublicDoor
 from gateway.control.canary_keys import CanaryKeys
 from gateway.control.rounds import Rounds
 from gateway.ground import Ground, ops_parts
-from gateway.keys.store import KeyStore
+from gateway.keys.store import key_store
 from gateway.ledger.canary import CanaryLog
 from gateway.ledger.closing import Closer
 from gateway.settings import Settings
@@ -55,7 +55,7 @@ def _canary(base: Ground, pepper: str, log: CanaryLog) -> Canary:
     keys = CanaryKeys(
         base.book,
         base.gate,
-        KeyStore(base.book, pepper.encode(), settings.key_prefix),
+        key_store(base.book, pepper, settings.key_prefix),
         settings.key_prefix,
         settings.data_dir,
     )

@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import uvloop
@@ -47,7 +47,7 @@ def build_app(
     settings: Settings, handler: Handler, envelope: Envelope, body_bytes: int
 ) -> web.Application:
     """An application whose every path goes to `handler`, once the gateway's signature is proved."""
-    guard = _Guard(settings.internal_secret, envelope)
+    guard = _Guard(settings.accepted_secrets, envelope)
     app = web.Application(client_max_size=body_bytes, middlewares=[guard.middleware])
     # Every path, also one with an encoded line end, which "." would not match.
     app.router.add_route("*", r"/{tail:[\s\S]*}", handler)
@@ -57,8 +57,8 @@ def build_app(
 class _Guard:
     """The one door: health for anybody, everything else for the gateway."""
 
-    def __init__(self, secret: bytes, envelope: Envelope) -> None:
-        self._secret = secret
+    def __init__(self, secrets: Sequence[bytes], envelope: Envelope) -> None:
+        self._secrets = secrets
         self._envelope = envelope
         self._turnstile = Turnstile()
 
@@ -67,9 +67,7 @@ class _Guard:
         if request.path == HEALTH_PATH and wire.SIGNATURE not in request.headers:
             return web.json_response({"status": "ok"})
         await self._turnstile.through()
-        signed = verify_head(
-            self._secret, request.method, request.raw_path, request.headers, _now_ms()
-        )
+        signed = self._signed(request)
         if isinstance(signed, str):
             return self._envelope(request, 401, f"Only the gateway may ask this service: {signed}")
         try:
@@ -89,6 +87,14 @@ class _Guard:
             return self._envelope(request, 500, "The service failed; the request is not charged")
         finally:
             logs.REQUEST_ID.set("")
+
+    def _signed(self, request: web.Request) -> Signed | str:
+        """By whichever secret; the sentence is that of the first."""
+        found = [
+            verify_head(secret, request.method, request.raw_path, request.headers, _now_ms())
+            for secret in self._secrets
+        ]
+        return next((each for each in found if isinstance(each, Signed)), found[0])
 
 
 async def _is_signed(signed: Signed, body: bytes) -> bool:

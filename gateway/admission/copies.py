@@ -82,3 +82,24 @@ def _row(key: bytes, reply: Reply) -> BalanceRow | None:
 def _own_limits(text: str) -> dict[str, int | None]:
     words = zip(OWN_NAMES, text.split(" "), strict=True)
     return {name: None if word == NULL else int(word) for name, word in words if word != NOT_NAMED}
+
+
+async def forget_everything(link: RedisLink) -> int:
+    """Delete windows, holds and copies of all subjects, for a ledger that went back in time.
+
+    Answers how many. What runs meanwhile writes new ones: nothing may.
+    """
+    count = 0
+    for node in link.masters:
+        cursor = _START
+        while True:
+            reply = await link.call_at(node, "SCAN", cursor, "MATCH", "{s*}*", "COUNT", 1_000)
+            assert isinstance(reply, list)
+            cursor, keys = reply
+            # One command for each: keys of several slots cannot go together.
+            for answer in [link.call_at(node, "UNLINK", key) for key in keys]:
+                await answer
+            count += len(keys)
+            if cursor == _START:
+                break
+    return count

@@ -193,7 +193,7 @@ async def _service(settings: Settings, *, needs_reader: bool) -> AsyncIterator[_
     secret = settings.internal_secret or keep_secret(
         folder, "internal-secret", "SLUICE_INTERNAL_SECRET"
     )
-    door = _door(settings.service_urls.get("search"), folder, Signer(secret))
+    door = _door(settings.service_urls.get("search"), folder, Signer(secret.split(",")[0]))
     if await _answers(door):
         yield door
         return

@@ -49,6 +49,11 @@ def key_hmac(pepper: bytes, key: str) -> bytes:
     return hmac.digest(pepper, key.encode(), sha256)
 
 
+def peppers(text: str) -> tuple[bytes, ...]:
+    """The peppers of a setting: the first for new keys, the others to find earlier keys by."""
+    return tuple(part.encode() for part in text.split(","))
+
+
 def last_characters(key: str) -> str:
     """What a person recognises his key by: its last four characters."""
     return key[-LAST_CHARACTERS:]

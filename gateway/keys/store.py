@@ -6,9 +6,10 @@ a revocation is in force on every node at once. The cache holds HMACs, never key
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from gateway.keys.format import check_key, key_hmac
+from gateway.keys.format import check_key, key_hmac, peppers
 from gateway.ledger.book import Book
 
 _MAX_CACHED: Final = 200_000
@@ -19,11 +20,17 @@ Value = TypeVar("Value")
 
 
 class KeyStore:
-    """Finds keys; `pepper` is the secret of the HMAC, `prefix` what each key begins with."""
+    """Finds keys; `pepper` is the secret of the HMAC, `prefix` what each key begins with.
 
-    def __init__(self, book: Book, pepper: bytes, prefix: str) -> None:
+    Keys that were made under one of the `earlier` peppers are found as well.
+    """
+
+    def __init__(
+        self, book: Book, pepper: bytes, prefix: str, earlier: Sequence[bytes] = ()
+    ) -> None:
         self._book = book
         self._pepper = pepper
+        self._earlier = earlier
         self._prefix = prefix
         self._known: dict[bytes, int] = {}
         self._unknown: dict[bytes, float] = {}
@@ -47,13 +54,16 @@ class KeyStore:
             return None
         task = self._asking.get(digest)
         if task is None:
-            task = self._asking[digest] = asyncio.create_task(self._ask(digest))
+            task = self._asking[digest] = asyncio.create_task(self._ask(digest, key))
             task.add_done_callback(lambda done: self._answered(digest, done))
         # Shielded: the client that asked first may leave while others wait for the same key.
         return await asyncio.shield(task)
 
-    async def _ask(self, digest: bytes) -> int | None:
+    async def _ask(self, digest: bytes, key: str) -> int | None:
         row = await self._book.find_key(digest)
+        for pepper in self._earlier:
+            if row is None:
+                row = await self._book.find_key(key_hmac(pepper, key))
         if row is None:
             _bound(self._unknown, _MAX_UNKNOWN)
             self._unknown[digest] = time.monotonic() + _UNKNOWN_S
@@ -72,6 +82,12 @@ class KeyStore:
         _bound(self._known, _MAX_CACHED)
         self._known[digest] = key_id
         self._unknown.pop(digest, None)
+
+
+def key_store(book: Book, setting: str, prefix: str) -> KeyStore:
+    """With the pepper of the setting and the earlier ones behind it."""
+    pepper, *earlier = peppers(setting)
+    return KeyStore(book, pepper, prefix, earlier)
 
 
 def _bound(cache: dict[bytes, Value], most: int) -> None:

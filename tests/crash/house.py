@@ -100,7 +100,8 @@ class House:
 
     def start(self, *words: str, port: int | None = None) -> subprocess.Popen[bytes]:
         """A process of ours; its log is in the folder."""
-        log = self.folder / f"{'-'.join(words)}-{len(self._everybody)}.log"
+        name = "-".join(words).replace("/", "_")
+        log = self.folder / f"{name}-{len(self._everybody)}.log"
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
         ports = {

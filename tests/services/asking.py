@@ -14,7 +14,7 @@ from yarl import URL
 
 from services.signing import sign
 
-SECRET = "a secret of the tests, long enough"
+SECRET = "a secret of the tests long enough"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from services.search.hits import NO_PAGE, Page
 from services.search.reading import Caller, ReaderClient
 from services.signing import Signed, body_matches, verify_head
 
-SECRET = b"a secret of the tests, long enough"
+SECRET = b"a secret of the tests long enough"
 CALLER = Caller("k:42", "0192-request")
 
 
