@@ -243,6 +243,15 @@ def test_estimate_never_falls_below_the_floor_and_starts_unlearned() -> None:
     assert learned.estimate("reader", 10**6) == UNLEARNED_TOKENS, "another size class"
 
 
+def test_a_price_that_is_always_the_same_is_learned_exactly() -> None:
+    learned = HoldEstimator()
+    for _ in range(5_000):
+        learned.observe("search", 5 << 10, 10_000)
+    # A balance of one search more has to be good for it.
+    assert learned.estimate("search", 5 << 10) == 10_000
+    assert learned.middle("search", 5 << 10) == 10_000
+
+
 def test_estimate_forgets_old_answers() -> None:
     learned = HoldEstimator()
     for _ in range(2_000):
