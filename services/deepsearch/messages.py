@@ -122,7 +122,7 @@ def _part(part: Any, where: str, files: list[File]) -> str | None:
         if text is not None and not isinstance(text, str):
             raise wrong(f"{where}.text", "text must be text")
         return text
-    if kind not in PLACES:
+    if not isinstance(kind, str) or kind not in PLACES:
         known = ", ".join(("text", *PLACES))
         raise wrong(f"{where}.type", f"type of a part must be one of {known}")
     uri, name = _found(part, PLACES[kind])

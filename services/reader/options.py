@@ -171,8 +171,9 @@ def _style(asked: Asked) -> Style:
         place, known = STYLES.get(name, ("", frozenset[str]()))
         if not place:
             raise wrong(name, f"There is no Markdown style {name!r}")
-        if value not in known:
-            raise wrong(name, f"{name} must be one of {', '.join(sorted(known))}, not {value!r}")
+        if not isinstance(value, str) or value not in known:
+            listed = ", ".join(sorted(known))
+            raise wrong(name, f"{name} must be one of {listed}, not {str(value)[:80]!r}")
         chosen[place] = value
     gfm = asked.word("x-no-gfm", "noGfm")
     if gfm == "table":

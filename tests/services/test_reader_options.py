@@ -31,6 +31,7 @@ from tests.services.site import Site
         {"respondWith": "content+markdown"},
         {"respondWith": "readerlm-v2+content"},
         {"markdown": {"headingStyle": "big"}},
+        {"markdown": {"headingStyle": ["atx"]}},
         {"markdown": {"noSuchStyle": "x"}},
         {"markdown": {"hr": "-" * 129}},
         {"markdown": "atx"},

@@ -107,6 +107,7 @@ async def test_bad_fields_are_named_with_their_place(plain: Desk, name: str) -> 
         {"role": "user", "content": 5},
         {"role": "user", "content": [5]},
         {"role": "user", "content": [{"type": "video", "url": "data:,"}]},
+        {"role": "user", "content": [{"type": ["text"]}]},
         {"role": "user", "content": [{"type": "image_url"}]},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a.b/"}}]},
     ],
