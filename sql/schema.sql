@@ -2124,7 +2124,8 @@ create table key_budget (
     key_id bigint primary key references api_key,
     monthly_tokens bigint not null check (monthly_tokens between 1 and 9007199254740991),
     seen_version bigint not null default -1,
-    seen_month date
+    seen_month date,
+    seen_used bigint not null default 0
 );
 
 -- A browser that is signed in: by a key, as an account, or both. Of the cookie only a hash.
@@ -2342,12 +2343,16 @@ language plpgsql set search_path = public, pg_temp as $$
 declare
     v_month date := date_trunc('month', timezone('utc', now()))::date;
     v_budget bigint;
+    v_used bigint := 0;
     v_spent boolean;
     v_ref text;
 begin
     perform from key_balance where key_id = p_key_id for no key update;
     select monthly_tokens into v_budget from key_budget where key_id = p_key_id;
-    v_spent := coalesce(month_tokens(p_key_id) >= v_budget, false);
+    if v_budget is not null then
+        v_used := month_tokens(p_key_id);
+    end if;
+    v_spent := coalesce(v_used >= v_budget, false);
     v_ref := coalesce(to_char(v_month, 'YYYY-MM') || '/' || v_budget, '');
     delete from key_suspension where key_id = p_key_id and cause = 'budget'
         and (not v_spent or ref <> v_ref);
@@ -2356,7 +2361,7 @@ begin
         on conflict do nothing;
     end if;
     perform refresh_key_status(p_key_id);
-    update key_budget set seen_month = v_month,
+    update key_budget set seen_month = v_month, seen_used = v_used,
         seen_version = (select version from key_balance where key_id = p_key_id)
     where key_id = p_key_id;
 end $$;
@@ -2410,7 +2415,8 @@ declare
 begin
     with watched as (
         select a.account_id, a.key_id, a.budget_told, b.monthly_tokens,
-            month_tokens(a.key_id) as used,
+            case when b.seen_month = date_trunc('month', timezone('utc', now()))::date
+                then b.seen_used else 0 end as used,
             v_month || '/' || b.monthly_tokens as mark, coalesce(a.alert_percent, 100) as percent
         from account_key a join key_budget b using (key_id) join key_balance k using (key_id)
         where k.status <> 'revoked'
@@ -2523,4 +2529,5 @@ select ensure_outcome_months(3);
 insert into migration (name) values
     ('0001_pre_initial.sql'), ('0002_pre_key_owner.sql'), ('0003_pre_classifiers.sql'),
     ('0004_pre_traces.sql'), ('0005_pre_billing.sql'), ('0006_pre_transfer_idempotency.sql'),
-    ('0007_pre_closing.sql'), ('0008_pre_accounts.sql'), ('0009_pre_billing_mended.sql');
+    ('0007_pre_closing.sql'), ('0008_pre_accounts.sql'), ('0009_pre_billing_mended.sql'),
+    ('0010_pre_weighed_budgets.sql');
