@@ -174,6 +174,7 @@ class Album:
             page = await context.new_page()
             await page.goto(self._running.door + shot.path, wait_until="networkidle")
             await shot.look(page)
+            await page.evaluate("scrollTo(0, 0)")
             await page.wait_for_timeout(350)
             await page.screenshot(path=TARGET / f"{shot.name}-{size}.png", full_page=True)
             await context.close()

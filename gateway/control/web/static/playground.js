@@ -102,7 +102,8 @@ function problem(told, status) {
 function use(classifier) {
   document.getElementById("trained-body-classifier_id").value = classifier;
   write(document.getElementById("trained"));
-  location.hash = "#trained";
+  history.replaceState(null, "", "#trained");
+  choose();
   document.getElementById("trained-body-input").focus();
 }
 
@@ -148,5 +149,14 @@ for (const section of sections) {
   for (const button of section.querySelectorAll("[data-kind]")) button.addEventListener("click", () => pressed(button, section));
   write(section);
 }
+// Choosing a product changes what is shown, not where one is on the page.
+document.querySelector(".side").addEventListener("click", (event) => {
+  const link = event.target.closest('a[href^="#"]');
+  if (!link) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.hash);
+  choose();
+});
 addEventListener("hashchange", choose);
 choose();
+scrollTo(0, 0);
