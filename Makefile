@@ -9,11 +9,12 @@
 # make bench-books  how long closing a day, the proof and an export take
 # make rules   check alert rules, their tests, routes and dashboards with promtool and amtool
 # make dashboards  write the Grafana dashboards from ops/grafana/*.py
+# make pictures  every web page, wide and narrow, light and dark, into pictures/
 # make docs    write the documents that are made from code
 # make lock    write requirements.lock again from pyproject.toml (needs network)
 # make clean   remove what set-up and tools made; never the data in .sluice
 
-.PHONY: up test check docs dashboards rules lock clean setup
+.PHONY: up test check docs pictures dashboards rules lock clean setup
 .PHONY: bench bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
@@ -40,6 +41,9 @@ check: setup
 
 docs: setup
 	@.venv/bin/python -m ops.who_pays
+
+pictures: setup
+	@.venv/bin/python -m ops.pictures $(ARGS)
 
 dashboards: setup
 	@.venv/bin/python -m ops.grafana.pages

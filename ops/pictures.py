@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,7 @@ class Shot:
     signed_in: bool = True
     dark: bool = False
     language: str = "en"
+    whole: bool = True
 
 
 async def _nothing(_page: Page) -> None:
@@ -87,7 +88,7 @@ SHOTS: Final = (
     Shot("playground-embeddings", "/playground#embeddings", _send),
     Shot("playground-train", "/playground#train", _send),
     Shot("playground-closed", "/playground", _nothing, signed_in=False),
-    Shot("chat", "/chat", _ask),
+    Shot("chat", "/chat", _ask, whole=False),
     Shot("chat-empty", "/chat", _nothing),
     Shot("limits", "/limits", _nothing),
     Shot("limits-ja", "/limits", _nothing, language="ja"),
@@ -176,11 +177,12 @@ class Album:
             await shot.look(page)
             await page.evaluate("scrollTo(0, 0)")
             await page.wait_for_timeout(350)
-            await page.screenshot(path=TARGET / f"{shot.name}-{size}.png", full_page=True)
+            file = TARGET / f"{shot.name}-{size}.png"
+            await page.screenshot(path=file, full_page=shot.whole)
             await context.close()
 
 
-async def _run(running: Up, folder: Path, wanted: str) -> None:
+async def _run(running: Up, folder: Path, wanted: Sequence[str]) -> None:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     assert program is not None, "apt-get install chromium"
     async with async_playwright() as driver:
@@ -188,17 +190,17 @@ async def _run(running: Up, folder: Path, wanted: str) -> None:
         album = Album(running, browser, folder)
         cookies = await album.person()
         for shot in SHOTS:
-            if wanted in shot.name:
+            if not wanted or shot.name.startswith(tuple(wanted)):
                 await album.take(shot, cookies)
                 sys.stdout.write(f"{shot.name}\n")
         await browser.close()
 
 
 def main() -> int:
-    """Take them all, or those whose name has the word in it."""
+    """Take them all, or those that are named."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("word", nargs="?", default="")
-    wanted = asked.parse_args().word
+    asked.add_argument("names", nargs="*", help="what the names of the wished ones begin with")
+    wanted = asked.parse_args().names
     TARGET.mkdir(exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix="sluice-pictures-"))
     try:
