@@ -27,7 +27,7 @@ from gateway.commands.demo_page import DemoPage
 from gateway.commands.doorway import open_doorway
 from gateway.commands.migrate import bring_up_to_date
 from gateway.commands.rolling import Rolling
-from gateway.commands.running import Signals, log_to_stderr
+from gateway.commands.running import Signals, log_ends, log_to_stderr
 from gateway.commands.secret_files import keep_secret
 from gateway.commands.small_http import ask
 from gateway.commands.terminal import complain, say
@@ -98,7 +98,7 @@ def execute(settings: Settings, _: argparse.Namespace) -> int:
 
 async def _run(settings: Settings) -> int:
     told = Signals()
-    supervisor = Supervisor(complain)
+    supervisor = Supervisor(log_ends)
     _heed_signals(told, supervisor)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(supervisor.stop)
