@@ -11,7 +11,7 @@ Refuses to close a listener with clients in its queue: the kernel would reset th
 import asyncio
 import socket
 import struct
-from ctypes import addressof, create_string_buffer
+from array import array
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,9 +47,8 @@ def refuse_handshakes(listening: socket.socket) -> None:
 
     A second later that is, by when another listener of the port has it. Raises OSError.
     """
-    code = b"".join(struct.pack("HBBI", *each) for each in _DROP_SYN)
-    kept = create_string_buffer(code, len(code))
-    program = struct.pack("HP", len(_DROP_SYN), addressof(kept))
+    code = array("B", b"".join(struct.pack("HBBI", *each) for each in _DROP_SYN))
+    program = struct.pack("HP", len(_DROP_SYN), code.buffer_info()[0])
     listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
