@@ -24,7 +24,7 @@ SEARCH_S: Final = 15.0
 READ_S: Final = 30.0
 MODEL_S: Final = 60.0
 # A page beyond this is more than any answer cites; the reader cuts there.
-PAGE_TOKENS: Final = 12_000
+PAGE_TOKENS: Final = 8_000
 # The reader's own least.
 PAGE_TOKENS_LEAST: Final = 500
 RESULTS_MOST: Final = 20

@@ -10,6 +10,7 @@ from typing import Final
 
 from services.deepsearch.research import comparing
 from services.deepsearch.research.comparing import Decided, Side
+from services.deepsearch.research.explaining import ENOUGH, explains, told
 from services.deepsearch.research.frontier import Frontier, Sentence
 from services.deepsearch.research.judging import Judge
 from services.deepsearch.research.kinds import Wants, life_date, shares_words, spans, wanted
@@ -48,6 +49,8 @@ class Composer:
         """The answer; hedged where it is not settled."""
         asked = self.frontier.asked
         say = sayings(self.task.language, self.task.question)
+        if explains(asked):
+            return self._explained(say)
         kind = wanted(asked.text, asked.names)
         if kind in (Wants.CHOICE, Wants.YES_OR_NO):
             decided = self._decided(kind)
@@ -75,7 +78,7 @@ class Composer:
         ]
         if kind is Wants.DATE:
             found += self._of_life()
-        return max(found, key=lambda each: each.score, default=None)
+        return max((f for f in found if f.score), key=lambda each: each.score, default=None)
 
     def _of_life(self) -> list[Found]:
         """Dates of birth and death that stand in brackets where a page begins."""
@@ -89,6 +92,15 @@ class Composer:
     def _unwanted(self, row: Sentence) -> frozenset[str]:
         way = {key_of(step.source.title) for step in self.judge.steps(row.title)}
         return self.frontier.asked.keys | {key_of(row.title)} | way
+
+    def _explained(self, say: Sayings) -> Draft:
+        """Sentences as they stand, in the order of their worth, each with its reference."""
+        found = told(self.frontier.asked, self.known, self.frontier.sentences)
+        if not found or found[0].score < ENOUGH:
+            return self._closest(say)
+        rows = [each.row for each in found]
+        lines = [f"{row.text} [^{at}]" for at, row in enumerate(rows, 1)]
+        return Draft("\n\n".join(lines), tuple(map(self._cited, rows)), short=rows[0].text)
 
     def _decided(self, kind: Wants) -> Decided | None:
         asked = self.frontier.asked

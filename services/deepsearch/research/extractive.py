@@ -12,10 +12,12 @@ from typing import Final
 from services.deepsearch.fitting import fitted
 from services.deepsearch.research.answering import Composer
 from services.deepsearch.research.asking import asked
+from services.deepsearch.research.explaining import explains
 from services.deepsearch.research.frontier import Frontier
 from services.deepsearch.research.judging import Judge
 from services.deepsearch.research.mind import Draft, Known, Plan, Reflection, Task, Verdict
 from services.deepsearch.research.sayings import sayings
+from services.deepsearch.research.text import content_words, spelled
 from services.deepsearch.tools import Tools
 
 QUERIES_FIRST: Final = 6
@@ -35,8 +37,13 @@ class Extractive:
         say = sayings(task.language, task.question)
         rest = " ".join(question.relations)
         parts = [f"{name} {rest}".strip() for name in question.names]
+        queries = question.queries[:QUERIES_FIRST]
+        if explains(question):
+            # The names alone would bring pages about something else that is called so.
+            words = spelled(content_words(question.text), question.text)
+            queries = tuple(dict.fromkeys([question.text, " ".join(words)]))
         return Plan(
-            queries=tuple(question.queries[:QUERIES_FIRST]),
+            queries=queries,
             questions=tuple(parts) if len(parts) > 1 else (),
             urls=question.urls,
             think=say.searching.format(what=", ".join(question.names) or question.text),
@@ -45,6 +52,9 @@ class Extractive:
     async def reflect(self, task: Task, known: Known, tools: Tools) -> Reflection:
         """The names in what was read that the question leads to."""
         frontier = self._frontier(task)
+        if explains(frontier.asked):
+            await frontier.weigh(known, tools)
+            return Reflection(ready=True)
         steps = await frontier.advance(known, tools)
         say = sayings(task.language, task.question)
         ways: dict[str, list[str]] = {}
@@ -82,6 +92,8 @@ class Extractive:
         """What has not been looked for: names with what is asked, and names that lead further."""
         frontier = self._frontier(task)
         question = frontier.asked
+        if explains(question):
+            return ()
         rest = " ".join(question.relations[:GAPS_MOST])
         found = [f"{name} {rest}".strip() for name in question.names]
         further = asyncio.to_thread(frontier.further, known, GAPS_MOST)

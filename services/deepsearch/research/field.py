@@ -252,7 +252,8 @@ class Field:
             self._vector = rows[0] if rows else ()
         vector = self._vector or ()
         found = await together(
-            self._try(passages.relevant, self.tools, question, page, vector) for page in new
+            self._try(passages.relevant, self.tools, self._asked_of(page), page, vector)
+            for page in new
         )
         made = [
             Evidence(page.url, page.title, quote, page.date)
@@ -264,6 +265,9 @@ class Field:
         scores = await self._try(self.tools.rerank, question, texts) if texts else None
         ranks = [*(scores or ()), *([0.0] * len(made))]
         self._keep([replace(e, score=score) for e, score in zip(made, ranks, strict=False)])
+
+    def _asked_of(self, page: Page) -> str:
+        return f"{self.task.question} {self._origins.get(page.url, '')}".strip()
 
     def _keep(self, new: Sequence[Evidence]) -> None:
         both = sorted([*self._evidence, *new], key=lambda evidence: -evidence.score)

@@ -79,6 +79,8 @@ PERSONAL: Final = re.compile(
     r"[(（][^()（）]*\d{4}[^()（）]*[)）]|\bborn\b|\bgeboren\b|\bnée?\b|\bnacid[oa]\b|出生",
     re.IGNORECASE,
 )
+# Of no person and no place.
+CODE: Final = re.compile(r"[\d_$<>{}()`:=/]")
 EITHER: Final = re.compile(r"\b(?:or|oder|ou|o)\b|还是|還是")
 
 
@@ -170,10 +172,13 @@ def _name_fitness(kind: Wants, mention: Mention, sentence: str) -> float:
     if mention.first and words == 1:
         fitness *= 0.5
     if kind is Wants.PERSON:
+        if CODE.search(mention.name):
+            return 0.0
         return fitness * (1.0 if words > 1 else 0.7)
     if kind is Wants.PLACE:
         at = sentence.find(mention.name)
         before = sentence[max(0, at - 8) : at]
+        fitness *= 0.3 if CODE.search(mention.name) else 1.0
         return fitness * (
             1.2 if re.search(r"\b(?:in|at|near|of|from|to|en|à|im|bei)\s$", before) else 1
         )

@@ -14,7 +14,7 @@ from services.deepsearch.tools import Hit
 
 # What one round of reading may cost, as a share of what is left, and how many pages that is at
 # least and at most: short pages are cheap, so more of them are read.
-ROUND_SHARE: Final = 0.05
+ROUND_SHARE: Final = 0.03
 PAGES_LEAST, PAGES_MOST = 3, 12
 # Pages of so many tokens are sooner read than ranked.
 SHORT_PAGE_TOKENS: Final = 400

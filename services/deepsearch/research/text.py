@@ -50,6 +50,11 @@ FOLLOWS: Final = re.compile(r" ([a-zß-öø-ÿ-]+)")
 SMALL: Final = frozenset(_WITHIN.split("|")) - {"the", "a"}
 YEAR: Final = re.compile(r"(?<!\d)(?:1\d{3}|20\d{2})(?!\d)")
 PARENTHESIS: Final = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
+# What points into a text, and names nothing: Listing 4-9, Chapter 13.
+POINTER: Final = re.compile(
+    r"(?:listing|chapter|figure|fig|table|section|appendix|example|step|page|kapitel|abbildung|"
+    r"tabelle|chapitre|capítulo)s?\.? [\da-z]?[\d.–-]*"
+)
 # Words that begin sentences with a capital and are no names. English, and its neighbours.
 OPENERS: Final = frozenset(
     fold(
@@ -138,7 +143,8 @@ def _keep(
 ) -> None:
     name = POSSESSIVE.sub("", name.strip(" .,;:'’\"-"))
     key = key_of(name)
-    if len(key) > 1 and not YEAR.fullmatch(key) and not key.isdigit():
+    points = POINTER.fullmatch(key) is not None
+    if len(key) > 1 and not points and not YEAR.fullmatch(key) and not key.isdigit():
         found.setdefault(key, Mention(name, key, first, adjective))
 
 

@@ -1,0 +1,66 @@
+"""Questions that want sentences: how, why, what is."""
+
+import pytest
+
+from services.deepsearch.research import passages
+from services.deepsearch.research.asking import asked
+from services.deepsearch.research.explaining import explains
+from services.deepsearch.research.extractive import Extractive
+from services.deepsearch.research.loop import research
+from services.deepsearch.research.mind import Task
+from services.deepsearch.research.text import names
+from tests.services.deepsearch.research.small_web import Article, Heard, SmallWeb, options
+
+WEIR = Article(
+    "Weir",
+    "In this chapter we'll talk about the weir. A weir is a low dam that regulates a river. "
+    "Otto Brand built the weir of Fallenmoor.",
+)
+LOCK = Article("Lock", "A lock lifts boats. Mara Quill drew the first lock of Fallenmoor.")
+
+
+@pytest.mark.parametrize(
+    ("question", "wants_sentences"),
+    [
+        ("What does a sluice do?", True),
+        ("How do I restore a backup?", True),
+        ("What is ownership in Rust?", True),
+        ("Why does Rust have no garbage collector?", True),
+        ("What is the difference between a lock and a weir?", True),
+        ("Which command makes a key?", True),
+        ("水闸为什么重要", True),
+        ("What is the capital of France?", False),
+        ("Who wrote Hamlet?", False),
+        ("How many workers are there?", False),
+        ("In which year was the Elder Canal opened?", False),
+        ("What does the river by the city where the Brand Institute is located flow into?", False),
+    ],
+)
+def test_questions_that_want_sentences_are_told_from_those_that_want_a_name(
+    question: str, wants_sentences: bool
+) -> None:
+    assert explains(asked(question)) is wants_sentences
+
+
+async def test_what_something_is_is_answered_by_the_sentence_that_says_so() -> None:
+    heard = Heard()
+    web = SmallWeb([WEIR, LOCK])
+    found = await research(Task("What is a weir?"), Extractive(), web, heard, options())
+    assert found.answer.startswith("A weir is a low dam that regulates a river. [^1]")
+    assert found.citations[0].quote in WEIR.text
+    assert found.finish == "stop"
+    # Names that stand there lead nowhere.
+    assert not any("Otto" in query for query in heard.queries)
+
+
+def test_a_pointer_into_a_text_is_no_name() -> None:
+    assert names("As in Listing 4-9 and Chapter 13, Mara Quill wrote Figure 2.") == ["Mara Quill"]
+
+
+def test_of_a_long_page_few_pieces_are_embedded_and_rare_words_choose_them() -> None:
+    filler = "The lock is a lock and the lock stays a lock for all who pass here today. " * 10
+    told = "The lock keeper of Fallenmoor was paid in barley. "
+    text = filler * 5 + told + filler * 5
+    found = passages.promising("How was the lock keeper of Fallenmoor paid?", text)
+    assert len(found) <= passages.PIECES_EMBEDDED
+    assert any("barley" in piece for piece in found)
