@@ -203,7 +203,7 @@ OPERATIONS: Final = (
                 "The answer, or what it would cost.",
                 {
                     JSON: either(ref("Chat"), ref("Price")),
-                    EVENTS: told(TEXT, "Events of `ChatChunk`."),
+                    EVENTS: told({}, "Events of `ChatChunk`."),
                 },
             ),
         ),

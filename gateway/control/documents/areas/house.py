@@ -27,7 +27,7 @@ from gateway.control.documents.shapes import (
     told,
 )
 
-_EVERYWHERE: Final = ("api", "r", "deepsearch", "dash")
+_EVERYWHERE: Final = ("api", "r", "deepsearch", "dash", "segment")
 _PAPERS: Final = ("api", "dash")
 _DASH: Final = ("dash",)
 

@@ -130,7 +130,7 @@ def headers() -> tuple[Parameter, ...]:
 def fields() -> dict[str, Schema]:
     """Every option as a field of a body."""
     found = {name: told(_as_field(schema), text) for _, name, schema, text in OPTIONS if name}
-    found["markdown"] = told(maybe({"type": "object"}), "The styles of `X-Md-*` in camelCase.")
+    found["markdown"] = told(maybe(_styles()), "The styles of `X-Md-*` in camelCase.")
     found["viewport"] = told(
         maybe(
             {
@@ -141,6 +141,15 @@ def fields() -> dict[str, Schema]:
         "The window of a browser.",
     )
     return found
+
+
+def _styles() -> Schema:
+    properties = {}
+    for name, _, schema, _ in OPTIONS:
+        if name.startswith("X-Md-"):
+            first, *rest = name.removeprefix("X-Md-").split("-")
+            properties[first.lower() + "".join(rest)] = schema
+    return {"type": "object", "properties": properties}
 
 
 def search_headers() -> Iterator[Parameter]:

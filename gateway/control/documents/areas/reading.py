@@ -148,7 +148,7 @@ _PAGES: Final = (
         {
             TEXT_PLAIN: TEXT,
             JSON: either(ref("Read"), ref("Price")),
-            EVENTS: told(TEXT, "Events `data` of `ReadPage`, the last one whole."),
+            EVENTS: told({}, "Events `data` of `ReadPage`, the last one whole."),
             "image/png": {"contentMediaType": "image/png"},
         },
     ),
@@ -159,7 +159,7 @@ _FOUND: Final = (
         {
             TEXT_PLAIN: TEXT,
             JSON: either(ref("Hits"), ref("Index"), ref("Price")),
-            EVENTS: told(TEXT, "Events `data` of the growing list, then one `usage`."),
+            EVENTS: told({}, "Events `data` of the growing list, then one `usage`."),
         },
     ),
 )
@@ -248,6 +248,7 @@ OPERATIONS: Final = (
         _REFUSED,
         labels=("s",),
         bare="/s/search",
+        key=True,
         products=_SEARCH,
         parameters=(
             *_PARAMETERS,

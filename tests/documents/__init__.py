@@ -1,0 +1,1 @@
+"""The API documents: complete, valid, and true of the gateway that runs."""
