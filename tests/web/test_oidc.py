@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import AsyncIterator
+from html import unescape
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from gateway.control.web.texts import Texts
 from tests.control.plain_http import Told
 from tests.control.rig import Door
 from tests.web.browser import Browser
@@ -89,6 +91,9 @@ async def test_way_back_is_for_the_browser_that_began_and_for_once(
     back = await _begin(browser, provider)
     stranger = Browser(trusting.port)
     told = await stranger.bare("GET", back)
+    assert Texts().of("en")["sign_in"]["refused"] in unescape(
+        (await stranger.open(told["location"])).text
+    )
     assert _refusal(told) == "SIGN_IN_LINK_OVER"
     other = Browser(trusting.port)
     await _begin(other, provider)

@@ -239,3 +239,17 @@ def test_texts_that_no_template_could_reach_are_refused(tmp_path: Path, text: st
     (tmp_path / "en.toml").write_text(text)
     with pytest.raises(ConfigurationFault):
         Texts(tmp_path)
+
+
+async def test_every_page_is_there_in_every_language(posting: Door, mailbox: Mailbox) -> None:
+    ann = await signed_in(posting, mailbox)
+    await ann.call("POST", "/web/account/keys", {"name": "n"})
+    for code, name in Texts().languages:
+        for browser in (Browser(posting.port), ann):
+            for path in PAGES:
+                told = await browser.open(f"{path}?lang={code}")
+                assert (told.status, told["content-language"]) == (200, code)
+                assert f'<html lang="{code}"' in told.text
+                assert name in told.text
+    account = "select language from web_account"
+    assert (await posting.node.ground.postgres.value(account)) == code
