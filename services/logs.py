@@ -1,9 +1,10 @@
 """Log lines: one JSON object each for machines, text for a person at a terminal.
 
-Refuses to show what looks like a secret, whoever logs it: a key of ours, what stands behind
-`Authorization`, `Bearer`, `_token=` or `api_key` is blotted out of every line. Nobody should log
-such a thing; this is for the day on which somebody does. gateway/telemetry/logs.py does the same
-for the gateway; neither side imports the other, and a test compares what they write.
+Refuses to show what looks like a secret, whoever logs it: a key of ours or of Stripe, the
+password of an address, what stands behind `Authorization`, `Bearer`, `_token=` or `api_key`.
+Nobody should log such a thing; this is for the day on which somebody does.
+gateway/telemetry/logs.py does the same for the
+gateway; neither side imports the other, and a test compares what they write.
 """
 
 import json
@@ -22,6 +23,9 @@ REQUEST_ID: Final = ContextVar("request_id", default="")
 BLOT: Final = "[secret]"
 # A key has 60 characters; a cut one is still no business of a log. Names of ours are shorter.
 _KEY_CHARACTERS: Final = 16
+_OF_STRIPE: Final = r"(?:[sr]k_(?:live|test)|whsec)_\w+"
+# The password of an address such as postgresql://user:password@host.
+_IN_AN_ADDRESS: Final = r"(://[^/\s:@]*:)[^@\s/]+(?=@)"
 # What every record has; all else was given by whoever logged, and is a field of the line.
 _USUAL: Final = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"))
 
@@ -51,11 +55,13 @@ class _Lines(logging.Formatter):
         key = rf"{re.escape(key_prefix)}[0-9A-Za-z]{{{_KEY_CHARACTERS},}}"
         named = r"(?:authorization|_token|api_?key)[\"']?\s*[:=]\s*[\"']?"
         behind = rf"(?:bearer\s+|{named}(?:bearer\s+|basic\s+)?)"
-        self._secret = re.compile(rf"{key}|(?i:(?<![a-z])({behind})[^\s&\"',;)}}\]]+)")
+        self._secret = re.compile(
+            rf"{key}|{_OF_STRIPE}|(?i:({behind})[^\s&\"',;)}}\]]+)|{_IN_AN_ADDRESS}"
+        )
 
     def blotted(self, text: str) -> str:
         """The text without what looks like a secret."""
-        return self._secret.sub(lambda found: (found[1] or "") + BLOT, text)
+        return self._secret.sub(lambda found: (found[1] or found[2] or "") + BLOT, text)
 
 
 class TextLines(_Lines):

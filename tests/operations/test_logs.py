@@ -103,6 +103,23 @@ def test_what_ends_a_process_is_a_line_as_well() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("?access_token=abc.def&x=1", "?access_token=[secret]&x=1"),
+        ("Authorization: Basic dXNlcjpw, then", "Authorization: Basic [secret], then"),
+        ("{'X-Api-Key': 'abc'}", "{'X-Api-Key': 'abc'}"),
+        ("{'api_key': 'abc'}", "{'api_key': '[secret]'}"),
+        ("postgresql://me:pa:ss@db/x", "postgresql://me:[secret]@db/x"),
+        ("redis://:word@h:1 and http://h:80/a@b", "redis://:[secret]@h:1 and http://h:80/a@b"),
+        ("of sk_live_51Habc and whsec_Zz9", "of [secret] and [secret]"),
+    ],
+)
+def test_other_secrets_are_blotted_out_as_well(told: str, shown: str) -> None:
+    for side in (gateway_logs, services_logs):
+        assert side.TextLines("worker", "sluice_").blotted(told) == shown
+
+
+@pytest.mark.parametrize(
     "told",
     [
         "the admin token is missing or wrong: set SLUICE_ADMIN_TOKEN",
