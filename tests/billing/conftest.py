@@ -1,18 +1,74 @@
 """Gateways that sell, each with a Stripe of its own."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from gateway.embedded.postgres_server import PostgresServer
 from tests.billing.shop import Shop
+from tests.conftest import TEMPLATE, of_database
 from tests.control.conftest import service
 from tests.control.rig import gateway, settings_for
 from tests.stripe_standin import StandIn
 
 __all__ = ["service"]
 OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
+_NAME = "billing"
+# What a fresh database has in it is put aside once, and put back before each test.
+_KEEP = """
+create schema pristine;
+do $$ declare t text; there boolean; begin
+    for t in select relname from pg_class
+             where relnamespace = 'public'::regnamespace and relkind = 'r' loop
+        execute format('select exists (select from public.%I)', t) into there;
+        if there then
+            execute format('create table pristine.%I as table public.%I', t, t);
+        end if;
+    end loop;
+end $$;
+"""
+_WIPE = """
+do $$ declare t text; begin
+    set local session_replication_role = replica;
+    for t in select relname from pg_class
+             where relnamespace = 'public'::regnamespace and relkind = 'r' loop
+        execute format('delete from public.%I', t);
+    end loop;
+    for t in select relname from pg_class
+             where relnamespace = 'pristine'::regnamespace loop
+        execute format('insert into public.%I overriding system value table pristine.%I', t, t);
+    end loop;
+end $$;
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_database(pg_server: PostgresServer) -> Iterator[str]:
+    """One database for all tests of this folder: making one is dearer than most of them."""
+    asyncio.run(_execute(pg_server.dsn, f"create database {_NAME} template {TEMPLATE}"))
+    dsn = of_database(pg_server.dsn, _NAME)
+    asyncio.run(_execute(dsn, _KEEP))
+    yield dsn
+    asyncio.run(_execute(pg_server.dsn, f"drop database {_NAME} with (force)"))
+
+
+@pytest.fixture
+async def database(shared_database: str) -> str:
+    """The database as if it were fresh."""
+    await _execute(shared_database, _WIPE)
+    return shared_database
+
+
+async def _execute(dsn: str, sql: str) -> None:
+    line = await asyncpg.connect(dsn, ssl=False)
+    try:
+        await line.execute(sql)
+    finally:
+        await line.close()
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ all_facts = st.builds(
     st.dictionaries(names, st.tuples(amounts, st.sampled_from(Refund))),
     st.dictionaries(names, st.tuples(amounts, st.sampled_from(Dispute))),
 )
-EXAMPLES = settings(max_examples=100, deadline=None, database=None)
+EXAMPLES = settings(max_examples=50, deadline=None, database=None)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ async def test_all_orders_of_five_events_end_in_the_same_balance(
     # run by `make bench-money`.
     turns = [plan for number, plan in enumerate(plans()) if number // 3 % 3 == number % 3]
     assert len(turns) == 120
-    some = turns if story is WON else turns[::15]
+    some = turns[::5] if story is WON else turns[::20]
     assert await run_all(till, book, story, some) == {end}
     checks = await Reconciler(postgres, queries).run()
     assert [check for check in checks if check.differences] == []

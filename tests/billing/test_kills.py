@@ -51,7 +51,7 @@ async def test_a_process_killed_at_any_step_leaves_nothing_undone_and_does_nothi
     assert steps > 50
     assert right.orders == (("checkout", "partly_refunded", right.paid - MEDIUM), PAID_MEDIUM)
     assert (right.charges, right.refunds, right.sessions) == (2, 1, 1)
-    some = [(step, (BEFORE, AFTER)[step % 2]) for step in range(1, steps + 1, 23)]
+    some = [(step, (BEFORE, AFTER)[step % 2]) for step in range(7, steps + 1, 40)]
     found = await ends(fresh, gate, some)
     assert {kill: end for kill, end in found.items() if end != right} == {}
 
@@ -62,6 +62,6 @@ async def test_money_for_a_revoked_key_goes_back_once_whoever_is_killed(
     steps, right = await steps_of_a_story(fresh, gate, revoked=True)
     assert right.orders == (("checkout", "returned", 0),)
     assert (right.charges, right.refunds, right.sessions) == (1, 1, 1)
-    some = [(step, (AFTER, BEFORE)[step % 2]) for step in range(3, steps + 1, 13)]
+    some = [(step, (AFTER, BEFORE)[step % 2]) for step in range(3, steps + 1, 24)]
     found = await ends(fresh, gate, some, revoked=True)
     assert {kill: end for kill, end in found.items() if end != right} == {}

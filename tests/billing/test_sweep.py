@@ -34,6 +34,12 @@ async def _sweep(shop: Shop) -> None:
         while await worker.inbox.run_once():
             pass
 
+        async def worked_at() -> bool:
+            # The gateway may have taken some of it before us.
+            return (await worker.till.figures())["inbox_open"] == 0
+
+        await until(worked_at)
+
 
 async def test_lost_webhooks_of_a_payment_a_refund_and_a_dispute_are_found(shop: Shop) -> None:
     key = (await shop.door.mint())["api_key"]
