@@ -3,6 +3,7 @@
 Refuses to stop at the first difference: each is one sentence. Reads the export once, line by line.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -46,8 +47,7 @@ def verify(
     for day in days:
         _check_day(key_id, day, rest, verdict)
         _check_place(day, by_day, verdict)
-    while rest.take_upto(None) is not None:
-        verdict.lines_not_closed += 1
+    _check_rest(rest, max(by_day, default=""), verdict)
     return verdict
 
 
@@ -104,6 +104,24 @@ def _check_day(key_id: int, day: KeyDay, rest: _Lines, verdict: Verdict) -> None
         verdict.tokens += tokens
 
 
+def _check_rest(rest: _Lines, closed_upto: str, verdict: Verdict) -> None:
+    """Lines above all days that were given may only be of days that nobody has closed yet.
+
+    Else whoever leaves days out could have any lines taken for proved.
+    """
+    left_out: Counter[str] = Counter()
+    while (found := rest.take_upto(None)) is not None:
+        day = found[1].rpartition(SEPARATOR)[2][: len("2026-11-20")]
+        if day <= closed_upto:
+            left_out[day] += 1
+        else:
+            verdict.lines_not_closed += 1
+    for day, count in sorted(left_out.items()):
+        verdict.differences.append(
+            f"{day}: {count} lines of this day, which is closed, are in no day that was given"
+        )
+
+
 def _check_place(day: KeyDay, by_day: Mapping[str, ClosedDay], verdict: Verdict) -> None:
     told = by_day.get(day.day)
     if told is None:
@@ -126,4 +144,4 @@ def _chained(published: Sequence[ClosedDay], verdict: Verdict) -> dict[str, Clos
 def _tokens(text: str) -> int:
     fields = text.split(SEPARATOR)
     number = fields[6] if len(fields) > 6 else ""
-    return int(number) if number.removeprefix("-").isdigit() else 0
+    return int(number) if number.isascii() and number.removeprefix("-").isdigit() else 0

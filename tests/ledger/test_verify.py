@@ -63,6 +63,13 @@ async def test_lines_of_today_are_exported_and_counted_as_not_closed(
     assert len(await lines_of(exports, closed.key_id, (TODAY, TODAY))) == 1
 
 
+async def test_a_closed_day_whose_digest_is_held_back_proves_nothing(closed: Closed) -> None:
+    for kept in range(len(closed.days)):
+        verdict = verify(closed.key_id, closed.lines, closed.days[:kept], closed.published)
+        assert verdict.differences != []
+        assert verdict.lines_not_closed == 0
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_every_change_of_the_export_is_found(closed: Closed, data: st.DataObject) -> None:
