@@ -44,9 +44,7 @@ def texts(language: str) -> dict[str, str]:
 def test_every_language_says_everything_with_the_same_gaps(language: str) -> None:
     english, other = texts("en"), texts(language)
     assert sorted(other) == sorted(english)
-    wrong = [
-        name for name in english if sorted(GAP.findall(english[name])) != gaps_of(other[name])
-    ]
+    wrong = [name for name in english if sorted(GAP.findall(english[name])) != gaps_of(other[name])]
     assert wrong == []
 
 
@@ -70,7 +68,7 @@ def test_templates_have_no_words_of_their_own(page: str) -> None:
     assert words - PLAIN == set()
 
 
-@pytest.mark.parametrize("language", ("en", *OTHERS))
+@pytest.mark.parametrize("language", ["en", *OTHERS])
 def test_thousands_are_set_apart_by_one_sign(language: str) -> None:
     found = texts(language)
     assert found["thousands"] == found["script.thousands"]
