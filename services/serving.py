@@ -17,7 +17,7 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
-from services import logs, wire
+from services import logs, trace_context, wire
 from services.accepting import Door, Listen, parse_listen
 from services.parent import die_with_parent
 from services.settings import Settings, SettingsError, from_environment
@@ -75,6 +75,7 @@ class _Guard:
                 return self._envelope(request, 401, "The body is not the one that was signed")
             request[SIGNED] = signed
             logs.REQUEST_ID.set(signed.request_id)
+            trace_context.take(request.headers)
             return await handler(request)
         except web.HTTPRequestEntityTooLarge:
             return self._envelope(request, 413, "The request body is too large")

@@ -18,7 +18,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import aiohttp
 import orjson
 
-from services import wire
+from services import trace_context, wire
 from services.signing import sign
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -181,6 +181,7 @@ class Neighbour:
             wire.SUBJECT: caller.subject,
             wire.BODY_DIGEST: digest,
             wire.SIGNATURE: signature,
+            **trace_context.passed_on(),
         }
 
 

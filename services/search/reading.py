@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from services import wire
+from services import trace_context, wire
 from services.reader.refusals import bad_option
 from services.search.ask import Ask
 from services.search.hits import NO_PAGE, Hit, Page
@@ -131,6 +131,7 @@ class ReaderClient:
             wire.SUBJECT: caller.subject,
             wire.BODY_DIGEST: digest,
             wire.SIGNATURE: signature,
+            **trace_context.passed_on(),
         }
 
 
