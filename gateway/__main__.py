@@ -14,9 +14,11 @@ from gateway.commands import (
     doctor,
     index,
     keys,
+    limits,
     migrate,
     secret_steps,
     serve,
+    top,
     up,
     usage,
     verify_export,
@@ -54,11 +56,13 @@ def commands() -> dict[str, Command]:
         "reconcile": Command(
             keys.HELP_RECONCILE, keys.no_arguments, _with_settings(keys.execute_reconcile)
         ),
+        "limits": Command(limits.HELP, limits.add_arguments, _with_settings(limits.execute)),
         "usage": Command(usage.HELP, usage.add_arguments, _with_settings(usage.execute)),
         "verify-export": Command(
             verify_export.HELP, verify_export.add_arguments, _with_settings(verify_export.execute)
         ),
         "index": Command(index.HELP, index.add_arguments, _with_settings(index.execute)),
+        "top": Command(top.HELP, top.add_arguments, _with_settings(top.execute)),
         "secrets": Command(
             secret_steps.HELP, secret_steps.add_arguments, _with_settings(secret_steps.execute)
         ),

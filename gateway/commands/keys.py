@@ -40,7 +40,7 @@ Only its owner can revoke it: DELETE /v1/keys/me.
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class Call:
     """One call of the operations listener."""
 
     method: str
@@ -96,9 +96,9 @@ def _add_limits(limits: argparse.ArgumentParser) -> None:
 def execute(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the answer; 0 if it is a success, else 1."""
     call = _call(arguments)
-    status, document = asyncio.run(_send(settings, call, _ANSWER_S))
+    status, document = asyncio.run(send(settings, call, _ANSWER_S))
     if status >= 300:
-        return _refused(status, document)
+        return refused(status, document)
     if arguments.json:
         say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     elif arguments.action == "find":
@@ -117,9 +117,9 @@ def no_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute_reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
     """One line per check; 0 if no check found a difference, else 1."""
-    status, document = asyncio.run(_send(settings, _Call("GET", "/admin/reconcile"), _PROOF_S))
+    status, document = asyncio.run(send(settings, Call("GET", "/admin/reconcile"), _PROOF_S))
     if status != 200:
-        return _refused(status, document)
+        return refused(status, document)
     if arguments.json:
         say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return 0 if document["ok"] else 1
@@ -133,24 +133,24 @@ def execute_reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0 if document["ok"] else 1
 
 
-def _call(arguments: argparse.Namespace) -> _Call:
+def _call(arguments: argparse.Namespace) -> Call:
     if arguments.action == "mint":
         wanted = {"owner": arguments.owner, "trial_tokens": arguments.trial_tokens}
-        return _Call("POST", "/admin/keys", wanted)
+        return Call("POST", "/admin/keys", wanted)
     if arguments.action == "find":
-        return _Call("GET", f"/admin/keys?query={quote(arguments.query, safe='')}")
+        return Call("GET", f"/admin/keys?query={quote(arguments.query, safe='')}")
     path = f"/admin/keys/{quote(arguments.key_id, safe='')}"
-    calls: dict[str, Callable[[], _Call]] = {
-        "show": lambda: _Call("GET", path),
-        "credit": lambda: _Call(
+    calls: dict[str, Callable[[], Call]] = {
+        "show": lambda: Call("GET", path),
+        "credit": lambda: Call(
             "POST",
             f"{path}/credit",
             {"tokens": arguments.tokens, "bucket": arguments.bucket, "ref": arguments.ref},
         ),
-        "limits": lambda: _Call("PUT", f"{path}/limits", _limits(arguments)),
-        "suspend": lambda: _Call("PUT", f"{path}/status", {"status": "suspended"}),
-        "activate": lambda: _Call("PUT", f"{path}/status", {"status": "active"}),
-        "owner": lambda: _Call("PUT", f"{path}/owner", {"owner": arguments.owner}),
+        "limits": lambda: Call("PUT", f"{path}/limits", _limits(arguments)),
+        "suspend": lambda: Call("PUT", f"{path}/status", {"status": "suspended"}),
+        "activate": lambda: Call("PUT", f"{path}/status", {"status": "active"}),
+        "owner": lambda: Call("PUT", f"{path}/owner", {"owner": arguments.owner}),
     }
     return calls[arguments.action]()
 
@@ -170,7 +170,8 @@ def _limits(arguments: argparse.Namespace) -> object:
     return {arguments.product: named or None}
 
 
-async def _send(settings: Settings, call: _Call, deadline_s: float) -> tuple[int, Any]:
+async def send(settings: Settings, call: Call, deadline_s: float = _ANSWER_S) -> tuple[int, Any]:
+    """Status and document of one call; raises ConfigurationFault when nobody answers."""
     host, port = reachable(settings.ops_bind), settings.ops_port
     headers = {"Authorization": f"Bearer {admin_token(settings)}"}
     body = b"" if call.method == "GET" else orjson.dumps(call.document)
@@ -196,7 +197,8 @@ def admin_token(settings: Settings) -> str:
         raise ConfigurationFault([text]) from error
 
 
-def _refused(status: int, document: Any) -> int:
+def refused(status: int, document: Any) -> int:
+    """Tell why; 1."""
     detail = document.get("detail") if isinstance(document, dict) else None
     complain(f"{status}: {detail or orjson.dumps(document).decode()}")
     return 1

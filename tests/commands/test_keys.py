@@ -189,3 +189,31 @@ def test_no_running_gateway_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "nothing sensible answers on 127.0.0.1 port 20999" in done.stderr
     assert done.stderr.rstrip().endswith("is it running?")
+
+
+def test_limits_are_shown_set_and_reset(house: House) -> None:
+    """Each answer is what holds for the key from then on."""
+    key_id = house.answer("keys", "mint", "--json")["key_id"]
+    usual = house.answer("limits", "show", key_id, "--json")["embeddings"]
+    assert usual["own"] == []
+    changed = house.answer("limits", "set", key_id, "embeddings", "--rpm", "7", "--json")
+    assert changed["embeddings"] == {**usual, "rpm": 7, "own": ["rpm"]}
+    code, text = house.sluice("limits", "show", key_id)
+    assert code == 0
+    assert "7*" in text
+    for words in (("embeddings",), ()):
+        reset = house.answer("limits", "reset", key_id, *words, "--json")
+        assert reset["embeddings"] == usual
+    assert house.sluice("limits", "set", key_id, "embeddings")[0] == 2
+    assert house.sluice("limits", "show", "key_00000000001")[0] == 1
+
+
+def test_top_shows_one_interval_as_text_and_as_json(house: House) -> None:
+    found = house.answer("top", "--once", "--interval", "0.5", "--json")
+    assert found["gateways"] == found["gateways_wanted"] > 0
+    assert found["ship_failures_per_s"] == 0
+    code, text = house.sluice("top", "--once", "--interval", "0.2")
+    assert code == 0
+    assert text.startswith("gateways ")
+    assert "\x1b" not in text
+    assert house.sluice("top", "--interval", "0")[0] == 2
