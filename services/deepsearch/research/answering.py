@@ -60,9 +60,22 @@ class Composer:
             if kind is Wants.YES_OR_NO:
                 return self._closest(say)
         best = self.best(kind if kind is not Wants.CHOICE else Wants.NAME)
-        if best is None or (best.score < SURE and not force):
+        belongs = best is not None and self._belongs(best.row)
+        if best is None or not (force or (belongs and best.score >= SURE)):
             return self._closest(say)
+        if not belongs:
+            return self._guessed(say, best)
         return self._told(best.span, self._path((best.row,)), sure=best.score >= SURE)
+
+    def _belongs(self, row: Sentence) -> bool:
+        """Whether what is said of one thing is said of the thing that was asked about."""
+        asked = self.frontier.asked
+        return asked.hops > 1 or not asked.keys or self.judge.is_linked(row)
+
+    def _guessed(self, say: Sayings, best: Found) -> Draft:
+        """The last word where nothing better is known: the sentence, which settles nothing."""
+        text = f"{say.unsure} {best.row.title}: {best.row.text} [^1]"
+        return Draft(text, (self._cited(best.row),), definitive=False, short=best.span)
 
     def best(self, kind: Wants) -> Found | None:
         """The best-supported span of that kind."""

@@ -52,7 +52,8 @@ class Extractive:
     async def reflect(self, task: Task, known: Known, tools: Tools) -> Reflection:
         """The names in what was read that the question leads to."""
         frontier = self._frontier(task)
-        if explains(frontier.asked):
+        if explains(frontier.asked) or not frontier.asked.names:
+            # No name of the question, so no way begins at one.
             await frontier.weigh(known, tools)
             return Reflection(ready=True)
         steps = await frontier.advance(known, tools)
@@ -92,7 +93,7 @@ class Extractive:
         """What has not been looked for: names with what is asked, and names that lead further."""
         frontier = self._frontier(task)
         question = frontier.asked
-        if explains(question):
+        if explains(question) or not question.names:
             return ()
         rest = " ".join(question.relations[:GAPS_MOST])
         found = [f"{name} {rest}".strip() for name in question.names]

@@ -19,8 +19,9 @@ RESULTS: Final = 10
 AT_ONCE: Final = 8
 # Shown to a reranker of one hit.
 SHOWN_CHARACTERS: Final = 600
-# How many hits or passages are ranked in one round; the best by their words before that.
-RANKED_MOST: Final = 40
+# How many hits of a query, and passages of a round, are ranked.
+HITS_RANKED: Final = 6
+RANKED_MOST: Final = 24
 EVIDENCE_MOST: Final = 60
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -228,9 +229,10 @@ class Field:
         """How relevant the new hits are to what they were searched for."""
         if self._page_tokens() <= selection.SHORT_PAGE_TOKENS:
             return
-        rows = [[c for c in self._candidates.values() if c.query == query] for query in queries]
+        likely = sorted(self._candidates.values(), key=lambda candidate: -candidate.score)
+        rows = [[c for c in likely if c.query == query] for query in queries]
         await together(
-            self._try(self._rank_one, query, row[:RANKED_MOST])
+            self._try(self._rank_one, query, row[:HITS_RANKED])
             for query, row in zip(queries, rows, strict=True)
             if row
         )

@@ -45,7 +45,7 @@ class Judge:
         if row.parts:
             final = max(row.parts[at] for at in asked.final)
             near = (1 - LAST) * near + LAST * final
-        if asked.keys and not self._is_linked(row):
+        if asked.keys and not self.is_linked(row):
             near *= UNLINKED
         steps = self.steps(row.title)
         root = key_of(steps[-1].source.title if steps else row.title)
@@ -84,7 +84,7 @@ class Judge:
         best = max(other.score for other in self.frontier.sentences[row.url])
         return row.score / best if best > 0 else 0.0
 
-    def _is_linked(self, row: Sentence) -> bool:
+    def is_linked(self, row: Sentence) -> bool:
         """Whether the page or the sentence has to do with a name of the question or on the way."""
         keys = self.frontier.asked.keys
         if key_of(row.title) in keys or any(mention.key in keys for mention in row.mentions):

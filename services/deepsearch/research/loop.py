@@ -118,6 +118,11 @@ class _Run:
         if known.evidence:
             best = known.evidence[0]
             return Draft(f"{best.quote} [^1]", (best,), definitive=False)
+        if known.hits:
+            # Found but not read, so it is told and not quoted.
+            hit = known.hits[0]
+            told = f"{hit.title}: {hit.snippet}".strip(": ")
+            return Draft(f"{self.say.unsure} {told} ({hit.url})", definitive=False)
         return Draft(self.say.nothing, definitive=False)
 
     async def _gather(self, queries: Sequence[str], urls: Sequence[str]) -> None:

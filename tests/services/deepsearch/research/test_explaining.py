@@ -64,3 +64,31 @@ def test_of_a_long_page_few_pieces_are_embedded_and_rare_words_choose_them() -> 
     found = passages.promising("How was the lock keeper of Fallenmoor paid?", text)
     assert len(found) <= passages.PIECES_EMBEDDED
     assert any("barley" in piece for piece in found)
+
+
+async def test_a_question_without_a_name_follows_none() -> None:
+    heard = Heard()
+    question = "How many boats fit into a lock?"
+    lock = Article("Lock", "A lock of Fallenmoor holds 4 boats. Mara Quill drew the lock.")
+    found = await research(Task(question), Extractive(), SmallWeb([lock]), heard, options())
+    assert heard.queries[0] == question
+    assert not any("Mara" in query for query in heard.queries)
+    assert found.answer.startswith("4")
+
+
+async def test_what_is_said_of_something_else_is_not_told_as_the_answer() -> None:
+    essay = Article("Essays", "In an essay of 1972 somebody wrote that locks were released early.")
+    canal = Article("Elder Canal", "Elder Canal is long.")
+    question = "When was Elder Canal released?"
+    found = await research(
+        Task(question), Extractive(), SmallWeb([essay, canal]), Heard(), options()
+    )
+    assert not found.answer.startswith("1972")
+    assert found.finish != "stop"
+
+
+async def test_what_was_found_and_could_not_be_read_is_told_with_its_address() -> None:
+    web = SmallWeb([WEIR, LOCK], budget=1, search_tokens=400)
+    found = await research(Task("What is a weir?"), Extractive(), web, Heard(), options())
+    assert WEIR.url in found.answer
+    assert found.citations == ()
