@@ -7,6 +7,7 @@
 # make bench-money  every order of payment events and every place to be killed at: one end
 # make bench-kills  kill -9 of everything at random under load, and the reckoning
 # make bench-books  how long closing a day, the proof and an export take
+# make fuzz-api  ask a gateway whatever /openapi.json allows, and more: EXAMPLES each (100)
 # make rules   check alert rules, their tests, routes and dashboards with promtool and amtool
 # make dashboards  write the Grafana dashboards from ops/grafana/*.py
 # make pictures  every web page, wide and narrow, light and dark, into pictures/
@@ -15,7 +16,7 @@
 # make clean   remove what set-up and tools made; never the data in .sluice
 
 .PHONY: up test check docs pictures dashboards rules lock clean setup
-.PHONY: bench bench-money bench-kills bench-books bench-quality
+.PHONY: fuzz-api bench bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -50,6 +51,10 @@ dashboards: setup
 
 rules: setup
 	@ops/prometheus/check.sh
+
+EXAMPLES = 100
+fuzz-api: setup
+	@.venv/bin/python -W ignore -m tests.documents.fuzz $(EXAMPLES) --edges
 
 bench: setup
 	@.venv/bin/python -m ops.bench.run

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gateway.control.documents import building, prompt, refusals
 from gateway.control.documents.areas.reader_options import OPTIONS
-from gateway.control.documents.operation import Operation, Parameter
+from gateway.control.documents.operation import METERED, Operation, Parameter
 from gateway.control.documents.origins import Origins, origins_of
 from gateway.control.documents.shapes import Schema
 from gateway.control.web.cookies import is_secure
@@ -20,8 +20,9 @@ from gateway.products.product import Catalogue, Product
 
 FOLDER: Final = Path(__file__).resolve().parent / "texts"
 Data = dict[str, Any]
-# The reader's options stand once, not at each of the operations that take them.
+# The reader's options and what every metered call takes stand once, not at each operation.
 _SHARED: Final = frozenset(name for name, *_ in OPTIONS)
+_METERED: Final = frozenset(one.name for one in METERED)
 _BODY_SHARED: Final = frozenset(field for _, field, *_ in OPTIONS if field)
 
 
@@ -65,6 +66,7 @@ def laid_out(catalogue: Catalogue, origins: Origins) -> Data:
             {"code": code, "status": status, "text": pieces(text)}
             for code, (status, text) in refusals.CODES.items()
         ],
+        "metered": [_parameter(one) for one in METERED],
         "headers": [
             {"name": name, "text": pieces(each["description"])}
             for name, each in refusals.metered_headers().items()
@@ -119,7 +121,7 @@ def _in(area: str, catalogue: Catalogue, origins: Origins) -> Iterator[Operation
 def _operation(each: Operation, catalogue: Catalogue, origins: Origins) -> Data:
     path = each.path if origins.named else each.bare_path
     products = [catalogue.products[name] for name in each.products if name in catalogue.products]
-    own = [one for one in each.parameters if one.name not in _SHARED]
+    own = [one for one in each.parameters if one.name not in _SHARED | _METERED]
     body = each.body
     return {
         "id": each.name,
@@ -132,7 +134,8 @@ def _operation(each: Operation, catalogue: Catalogue, origins: Origins) -> Data:
         "deprecated": each.deprecated,
         "limits": [_limits(product) for product in products],
         "parameters": [_parameter(one) for one in own],
-        "shared": len(own) < len(each.parameters),
+        "shared": any(one.name in _SHARED for one in each.parameters),
+        "metered": [one.name for one in each.parameters if one.name in _METERED],
         "body": None if body is None else _shape(_resolved(body.schema), without=_BODY_SHARED),
         "types": () if body is None else body.types,
         "curl": prompt.curl(each, origins),
