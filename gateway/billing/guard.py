@@ -4,6 +4,7 @@ Refuses everything that could reach this machine or its network, in whatever way
 private, local, shared and reserved networks, and IPv6 addresses that stand for such an IPv4 one.
 """
 
+import re
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 # What a translator turns into the IPv4 address in its last 32 bits.
 _TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_HOST: Final = re.compile(r"[0-9a-z._-]+|[0-9a-f:.]+(?:%[0-9a-z]+)?")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -24,13 +26,19 @@ def is_public(text: str) -> bool:
 
 
 def origin_of(url: str) -> str | None:
-    """Scheme, host and port; None if it is no address of a web server."""
+    """Scheme, host and port; None if it is no address of a web server.
+
+    Hosts are names and numbers in ASCII: a client library folds others, so that `127。0。0。1` is
+    a name here and a number there. Names of other scripts have their `xn--` form.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+    if parts.scheme not in _PORTS or parts.username is not None:
+        return None
+    if not parts.hostname or _HOST.fullmatch(parts.hostname) is None:
         return None
     return f"{parts.scheme}://{parts.hostname}:{port or _PORTS[parts.scheme]}"
 

@@ -116,7 +116,9 @@ def test_public_addresses_are_public() -> None:
     "url",
     ["http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/",
      "http://localhost:80/", "http://a.localhost/", "http://[::1]/", "ftp://a.example/",
-     "http://a:b@a.example/", "http://"],
+     "http://a:b@a.example/", "http://", "http://127。0。0。1/", "http://127．0．0．1:80/",
+     "http://１２７.0.0.1/", "http://169。254。169。254/", "http://127%2e0%2e0%2e1/",
+     "http://ⓛocalhost/"],
 )  # fmt: skip
 def test_addresses_that_lead_inside_are_refused_without_a_look_up(url: str) -> None:
     with pytest.raises(AddressRefused):
