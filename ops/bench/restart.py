@@ -147,10 +147,11 @@ async def _service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         writer.close()
 
 
-async def _load(clients: Clients, rate: int, seconds: float) -> None:
+async def _load(clients: Clients, rate: int, over: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-    begun_s, tasks = loop.time(), set()
-    for number in range(int(rate * seconds)):
+    begun_s, tasks, number = loop.time(), set(), -1
+    while not over.is_set():
+        number += 1
         late_s = begun_s + number / rate - loop.time()
         if late_s > 0:
             await asyncio.sleep(late_s)
@@ -195,7 +196,8 @@ async def run(rate: int, seconds: float) -> int:
                 wide = {"rpm": PLENTY, "tpm": PLENTY, "concurrency": PLENTY}
                 key = await rich_key(standing, door, {"embeddings": wide})
                 clients = Clients(door, key)
-                loading = asyncio.create_task(_load(clients, rate, seconds))
+                over = asyncio.Event()
+                loading = asyncio.create_task(_load(clients, rate, over))
                 for part in (0.1, 0.3, 0.5):
                     await clients.at(seconds * part)
                     first.send_signal(signal.SIGHUP)
@@ -203,9 +205,13 @@ async def run(rate: int, seconds: float) -> int:
                 await clients.at(seconds * 0.65)
                 second = await _serve(standing, door, other_ops, upstream)
                 clients.seen.note("another serve is ready")
-                await clients.at(seconds * 0.8)
+                await asyncio.sleep(1)
                 first.terminate()
                 clients.seen.note("SIGTERM to the first")
+                # Its lame duck, its drain, and a while with the other one alone.
+                await asyncio.sleep(4)
+                await clients.at(seconds)
+                over.set()
                 await loading
                 codes = [await asyncio.wait_for(first.wait(), 60)]
                 second.terminate()
