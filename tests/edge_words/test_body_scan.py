@@ -15,7 +15,7 @@ from gateway.units import MIB
 WANTED = frozenset({"classifier_id", "labels", "num_iters", "stream"})
 
 
-def fields(body: bytes) -> dict[str, Value]:
+def fields(body: bytes) -> dict[str, object]:
     found = scan(body, WANTED)
     assert isinstance(found, Scanned), found
     return dict(found.fields)
