@@ -1,4 +1,7 @@
-"""What people do on the pages, done in a real Chromium: mint, call, pay, move, revoke, sign in."""
+"""The pages in a real Chromium: what people do on them, and how they are.
+
+One file, so that one system is started for all of it.
+"""
 
 from collections.abc import Iterator
 
@@ -7,6 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.commands.sluice import Up
 from tests.web_browser.conftest import CHROMIUM, printed_link
+from tests.web_browser.looks import MOST_BYTES, NAMELESS, PAGES, PALE, WEIGHT
 from tests.web_browser.visitor import Visitor, figure, until, visiting
 
 TRIAL = 10_000_000
@@ -155,3 +159,56 @@ def test_research_is_watched_answered_with_sources_and_stopped(visitor: Visitor)
     page.click("#stop")
     page.wait_for_selector(".turn[data-done] >> nth=1")
     assert page.inner_text(".turn:last-child .note").startswith("Stopped.")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_every_page_is_quiet_labelled_legible_light_and_fits(
+    running: Up, browser: Browser, width: int, scheme: str
+) -> None:
+    size = {"width": width, "height": 900}
+    with visiting(running, browser, viewport=size, color_scheme=scheme) as visitor:
+        page = visitor.open()
+        for signed_in in (False, True):
+            if signed_in:
+                visitor.mint()
+            for path in PAGES:
+                page.goto(running.door + path, wait_until="load")
+                assert page.evaluate(NAMELESS) == [], path
+                assert page.evaluate(PALE) == [], path
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+                assert MOST_BYTES // 20 < page.evaluate(WEIGHT) <= MOST_BYTES, path
+
+
+def test_keyboard_reaches_the_content_and_shows_where_it_is(running: Up, browser: Browser) -> None:
+    with visiting(running, browser) as visitor:
+        page = visitor.open()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.name") == "api_key"
+
+
+def test_language_is_the_browsers_until_it_is_switched(running: Up, browser: Browser) -> None:
+    with visiting(running, browser, locale="ja-JP") as visitor:
+        page = visitor.open("/limits")
+        assert page.inner_text("h1") == "利用上限"
+        page.click("footer a[lang=fr]")
+        assert page.inner_text("h1") == "Limites"
+        page.click("nav a[href='/faq']")
+        assert page.get_attribute("html", "lang") == "fr"
+        assert "10 000 000 jetons" in page.inner_text(".questions")
+
+
+def test_pages_to_read_are_whole_without_scripts(running: Up, browser: Browser) -> None:
+    with visiting(running, browser, java_script_enabled=False) as visitor:
+        page = visitor.open("/limits")
+        assert page.locator("tbody tr").count() == 9
+        page.goto(f"{running.door}/faq")
+        assert page.locator("tbody tr").count() == 16
+        page.goto(f"{running.door}/status")
+        assert page.locator(".banner h2").inner_text() != ""
+        page.goto(f"{running.door}/playground")
+        assert page.is_visible("noscript p")

@@ -12,8 +12,10 @@ function choose() {
   const wanted = sections.find((each) => `#${each.id}` === location.hash) ?? sections[0];
   for (const each of sections) each.hidden = each !== wanted;
   for (const link of document.querySelectorAll(".side a")) {
-    if (link.getAttribute("href") === `#${wanted.id}`) link.setAttribute("aria-current", "true");
-    else link.removeAttribute("aria-current");
+    if (link.getAttribute("href") === `#${wanted.id}`) {
+      link.setAttribute("aria-current", "true");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else link.removeAttribute("aria-current");
   }
 }
 

@@ -84,6 +84,9 @@ export function localTimes(root = document) {
 }
 localTimes();
 
+// On a narrow screen the pages are a row that scrolls.
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 const before = sessionStorage.getItem(LATER);
 sessionStorage.removeItem(LATER);
 if (before) say(before, "good");
