@@ -130,6 +130,9 @@ class Field:
         """One round: search, select, read, extract. Answers whether it brought anything new."""
         before = len(self._pages), len(self._candidates)
         asked = self.fresh(queries)
+        if self.task.attachments:
+            # What the client sent comes before what the web has, also where the budget is small.
+            await self._extract()
         await self._search(asked)
         await self._visit([url for url in urls if selection.is_wanted(url, self._options)])
         await self._read_the_best(asked)

@@ -9,6 +9,7 @@ from services.deepsearch.research.extractive import Extractive
 from services.deepsearch.research.loop import research
 from services.deepsearch.research.mind import Task
 from services.deepsearch.research.text import names
+from services.deepsearch.tools import Page
 from tests.services.deepsearch.research.small_web import Article, Heard, SmallWeb, options
 
 WEIR = Article(
@@ -92,3 +93,11 @@ async def test_what_was_found_and_could_not_be_read_is_told_with_its_address() -
     found = await research(Task("What is a weir?"), Extractive(), web, Heard(), options())
     assert WEIR.url in found.answer
     assert found.citations == ()
+
+
+async def test_what_came_along_is_looked_into_before_the_search_spends_the_budget() -> None:
+    file = Page("attachment:pay.txt", "pay.txt", "The keeper was paid in barley.", None, False)
+    task = Task("What does the file say about barley?", attachments=(file,))
+    web = SmallWeb([WEIR, LOCK], budget=300, search_tokens=400)
+    found = await research(task, Extractive(), web, Heard(), options())
+    assert "paid in barley" in found.answer
