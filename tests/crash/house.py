@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -100,7 +101,23 @@ class House:
 
     def start(self, *words: str, port: int | None = None) -> subprocess.Popen[bytes]:
         """A process of ours; its log is in the folder."""
-        name = "-".join(words).replace("/", "_")
+        return self._start([sys.executable, "-m", "gateway", *words], "-".join(words), port)
+
+    def start_with(self, listening: socket.socket, *words: str) -> subprocess.Popen[bytes]:
+        """One that is handed a socket as systemd does it: descriptor 3, and who is meant."""
+        fd = listening.fileno()
+        hand = (
+            f"import os, sys; os.dup2({fd}, 3); os.environ['LISTEN_FDS'] = '1'; "
+            "os.environ['LISTEN_PID'] = str(os.getpid()); "
+            "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+        )
+        command = [sys.executable, "-c", hand, "-m", "gateway", *words]
+        return self._start(command, "handed", None, (fd,))
+
+    def _start(
+        self, command: list[str], name: str, port: int | None, fds: tuple[int, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        name = name.replace("/", "_")
         log = self.folder / f"{name}-{len(self._everybody)}.log"
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
@@ -110,12 +127,13 @@ class House:
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *words],
+                command,
                 cwd=ROOT,
                 env={**environment, **self.settings, **ports},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                pass_fds=fds,
             )
         self._everybody.append(process)
         return process

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+from gateway import app
 from tests.crash.client import Client, Seen
 from tests.crash.house import GRANT, House, Key, until
 from tests.crash.stub import Stub
@@ -103,6 +104,28 @@ async def test_what_does_not_come_up_replaces_nobody(house: House) -> None:
     file.write_text("drain_ms = 3000\n")
     parent.send_signal(signal.SIGHUP)
     await until(lambda: _gone(house, 1))
+
+
+async def test_a_socket_of_the_service_manager_outlives_even_the_parent(house: House) -> None:
+    """As systemd hands it over: clients wait in it while nobody accepts, and nobody is refused."""
+    listening = app.listening_socket("127.0.0.1", house.port)
+    listening.listen(128)
+    first = house.start_with(listening, "serve")
+    await house.ready(first, house.port)
+    key, over = await _wide(house), asyncio.Event()
+    loads = [asyncio.create_task(_load(house, key, over, fresh=True)) for _ in range(CLIENTS)]
+    await asyncio.sleep(0.3)
+    first.terminate()
+    assert await asyncio.to_thread(first.wait, 30) == 0, house.logs()
+    second = house.start_with(listening, "serve")
+    await until(lambda: _running(house, 2))
+    await asyncio.sleep(0.5)
+    over.set()
+    seen = [each for load in await asyncio.gather(*loads) for each in load]
+    second.terminate()
+    assert await asyncio.to_thread(second.wait, 30) == 0, house.logs()
+    listening.close()
+    await _settled(house, key, seen)
 
 
 async def _told(house: House, text: str) -> bool:
