@@ -2,29 +2,17 @@
 
 import re
 import shlex
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from jsonschema import Draft202012Validator
 
 from tests.documents import fuzz
-from tests.documents.running import PATIENCE_S, Running, running
+from tests.documents.running import PATIENCE_S, Running
 
 HTML = {"Accept": "text/html"}
 MOST_PAGE_BYTES = 150_000
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Running]:
-    """Everything that `sluice up` starts, and a stand-in for Stripe."""
-    folder = Path(tempfile.mkdtemp(prefix="sluice-documents-"))
-    with running(folder / "data") as started:
-        yield started
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +97,35 @@ def test_on_a_named_host_the_servers_are_hosts(gateway: Running, label: str) -> 
     assert "https://deepsearch.example.net/v1/chat/completions" in text
 
 
+def test_what_chance_does_not_find_is_as_the_document_says(gateway: Running) -> None:
+    """Things of one's own: what is asked for by an id, or needs two keys or a pack."""
+    key, other = gateway.wide_key(), gateway.wide_key()
+    ask = _Asking(gateway, {"Authorization": f"Bearer {key}"})
+    moved = ask("POST", "/v1/keys/me/transfer", "Transfer", {"to_api_key": other, "tokens": 5})
+    assert moved["moved_tokens"] == 5
+    examples = [{"text": "late parcel", "label": "a"}, {"text": "wrong bill", "label": "b"}]
+    body = {"model": "jina-embeddings-v3", "input": examples}
+    trained = ask("POST", "/v1/train", "Trained", body)
+    place = f"/v1/classifiers/{trained['classifier_id']}"
+    ask("GET", place, "Classifier")
+    few = {"classifier_id": trained["classifier_id"], "input": ["a parcel"]}
+    ask("POST", "/v1/classify", "Classifications", few)
+    ask("GET", f"/v1/requests/{ask.request_id}", "RequestRecord")
+    ask("DELETE", place, "DeletedClassifier")
+    question = {"messages": [{"role": "user", "content": "Hi"}], "budget_tokens": 1_000}
+    ask("POST", "/v1/chat/completions", "Chat", question)
+    ask("GET", f"/v1/requests/{ask.request_id}/trace", "Trace")
+    pack = ask("GET", "/v1/billing/packs", "Packs")["items"][0]
+    words = {"pack": pack["pack"], "currency": next(iter(pack["prices"]))}
+    ask("POST", "/v1/billing/checkout", "Checkout", words)
+    assert ask("GET", "/v1/billing/orders", "Orders")["items"]
+    dash = _Asking(gateway, {"Host": "dash.localhost", "Authorization": f"Bearer {key}"})
+    dash("GET", f"/api/v1/api_key/user?api_key={key}", "DashUser")
+    dash("GET", f"/api/v1/api_key/fe_user?api_key={key}", "DashUser")
+    price = {"price_id": f"{words['pack']}.{words['currency']}"}
+    dash("POST", "/api/v1/checkout_session", "DashCheckout", price)
+
+
 @pytest.mark.parametrize("language", ["en", "zh", "ja", "fr"])
 def test_the_reference_is_one_small_page_without_scripts_of_others(
     gateway: Running, language: str
@@ -160,3 +177,25 @@ def _pasted(command: str, page: str) -> requests.Response:
         else:
             url = word.replace("https://example.com/", page)
     return requests.request(method, url, headers=headers, data=body, timeout=PATIENCE_S)
+
+
+class _Asking:
+    """Asks, and holds the answer against a closed schema of the document."""
+
+    def __init__(self, gateway: Running, headers: dict[str, str]) -> None:
+        self.request_id = ""
+        self._base, self._headers = gateway.base, headers
+        host = {"Host": headers["Host"]} if "Host" in headers else {}
+        url = f"{gateway.base}/openapi.json"
+        self._document = fuzz.closed(requests.get(url, headers=host, timeout=PATIENCE_S).json())
+
+    def __call__(self, method: str, path: str, schema: str, body: Any = None) -> Any:
+        told = requests.request(
+            method, self._base + path, json=body, headers=self._headers, timeout=PATIENCE_S
+        )
+        assert told.status_code == 200, (path, told.text)
+        self.request_id = told.headers["x-request-id"]
+        components = {"components": self._document["components"]}
+        whole = {**components, "$ref": f"#/components/schemas/{schema}"}
+        Draft202012Validator(whole).validate(told.json())
+        return told.json()
