@@ -45,6 +45,9 @@ class PageDoor:
         except (PostgresUnavailable, RedisUnavailable):
             visit = nobody_of(self._parts, self._web, exchange, route, request_id)
             data, status, template = {"away": True}, 503, "away.html"
+            if name == "status":
+                # Then above all people want to know what works.
+                data, status, template = await views.status_while_away(visit), 200, "status.html"
             session = await opening.document(visit, None)
         body = self._rendered(visit, template, {**data, "page": name, "session": session})
         await self._send_page(visit, status, body)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.control import billing
 from gateway.control.admin_books import AdminBooks
 from gateway.control.call import Reply
+from gateway.control.readiness import Ready
 from gateway.control.web import account_calls, key_calls
 from gateway.control.web.visit import Visit
 from gateway.errors import Problem
@@ -62,9 +63,24 @@ async def limits(visit: Visit) -> Data:
 
 async def status(visit: Visit) -> Data:
     """How every product is and was; `calendar` is every day that is shown, to the last one."""
+    return {**await status_document(visit), "calendar": _calendar()}
+
+
+async def status_while_away(visit: Visit) -> Data:
+    """The same without the history, whose store does not answer."""
+    parts = _parts_document(await visit.parts.readiness.look())
+    told = {"latest": [], "days": [], "most_days": MAX_DAYS, "calendar": _calendar()}
+    return {**parts, **told, "away": True}
+
+
+def _calendar() -> list[str]:
     last = datetime.now(UTC).date()
-    calendar = [str(last - timedelta(days=ago)) for ago in reversed(range(MAX_DAYS))]
-    return {**await status_document(visit), "calendar": calendar}
+    return [str(last - timedelta(days=ago)) for ago in reversed(range(MAX_DAYS))]
+
+
+def _parts_document(ready: Ready) -> Data:
+    parts = {name: ready.reasons[name] == "ok" for name in ready.reasons}
+    return {"status": ready.status, "parts": parts}
 
 
 async def faq(visit: Visit) -> Data:
@@ -151,10 +167,8 @@ async def status_document(visit: Visit) -> Data:
         {name: value for name, value in each.items() if name != "text"}
         for each in document["latest"]
     ]
-    parts = {name: ready.reasons[name] == "ok" for name in ready.reasons}
     return {
-        "status": ready.status,
-        "parts": parts,
+        **_parts_document(ready),
         "latest": latest,
         "days": document["days"],
         "most_days": MAX_DAYS,
