@@ -4,6 +4,7 @@
 # make check   format, lint and types
 # make bench   the numbers, written to ops/bench/
 # make bench-quality  how good and how fast the models are, beside bare loops and BM25
+# make bench-deepsearch  what a research finds, reads and costs; its streams
 # make bench-money  every order of payment events and every place to be killed at: one end
 # make bench-kills  kill -9 of everything at random under load, and the reckoning
 # make bench-books  how long closing a day, the proof and an export take
@@ -58,6 +59,10 @@ fuzz-api: setup
 
 bench: setup
 	@.venv/bin/python -m ops.bench.run
+
+bench-deepsearch: setup
+	@.venv/bin/python -m ops.bench.deepsearch 2 30
+	@.venv/bin/python -m ops.bench.deepsearch_streams
 
 bench-money: setup
 	@.venv/bin/python -m ops.bench.money_orders

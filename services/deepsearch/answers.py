@@ -14,6 +14,8 @@ from services.deepsearch.tools import Hit, Page
 TITLE_CHARACTERS: Final = 300
 SNIPPET_CHARACTERS: Final = 1_000
 URL_CHARACTERS: Final = 2_048
+# The reader family's status for a service behind it that is away.
+NO_PROVIDER: Final = 42205
 
 
 def rows(reply: Reply, name: str) -> list[Any]:
@@ -35,6 +37,12 @@ def why(reply: Reply, default: str) -> str:
         if isinstance(said, str) and said:
             return f"{reply.status} {said}"[:200]
     return f"{reply.status}"
+
+
+def is_away(reply: Reply) -> bool:
+    """Whether the search says that no provider answered it, which is not the same as no hits."""
+    document = reply.document
+    return isinstance(document, dict) and document.get("status") == NO_PROVIDER
 
 
 def hit(row: Any) -> Hit | None:

@@ -24,8 +24,9 @@ from services.deepsearch.llm.client import Model
 from services.deepsearch.llm.mind import LlmMind
 from services.deepsearch.llm.prompts import Writer
 from services.deepsearch.neighbours import Caller
+from services.deepsearch.research.asking import in_context
 from services.deepsearch.research.extractive import Extractive
-from services.deepsearch.research.loop import research
+from services.deepsearch.research.loop import NOTHING, research
 from services.deepsearch.research.mind import Findings, Mind, MindError, Options, Task
 from services.deepsearch.schema import Schema
 from services.deepsearch.toolbox import Neighbours, Toolbox
@@ -39,6 +40,7 @@ KEPT_SHARE: Final = 4
 KEPT_MOST_TOKENS: Final = 16_000
 FAILED: Final = "The research failed; the request is not charged"
 TOO_LATE: Final = "The research took too long; the request is not charged"
+NO_SEARCH: Final = "No search provider answered; the request is not charged"
 IN_VAIN: Final = "The budget is too small for any answer; the request is not charged"
 
 
@@ -71,6 +73,7 @@ class Session:
             means.tokenizer,
             provider=ask.provider,
             language=ask.search_language,
+            sites=ask.only_hostnames,
         )
         self._pages: list[Page] = []
         self._images: Sequence[Attachment] = ()
@@ -103,7 +106,7 @@ class Session:
         mind = self._mind()
         pages = [*self._pages, *await self._described(mind, progress)]
         task = Task(
-            question=ask.conversation.question,
+            question=self._question(mind),
             history=ask.conversation.history,
             attachments=tuple(pages),
             language=ask.language,
@@ -123,6 +126,8 @@ class Session:
         )
         found = await research(task, mind, self._tools, progress, options)
         self.account.note("finish", "", found.finish)
+        if found.finish == NOTHING and self._tools.search_works is False:
+            return _error(NO_SEARCH)
         return await self._shaped(found)
 
     def _mind(self) -> Mind:
@@ -131,6 +136,14 @@ class Session:
             return Extractive()
         writer = Writer(secrets.token_hex(4), datetime.now(UTC).date(), model.count)
         return LlmMind(model, self.account, writer, self._means.knobs.llm_context_tokens)
+
+    def _question(self, mind: Mind) -> str:
+        """As it was asked; a mind that follows no conversation gets what `it` stands for."""
+        talk = self._ask.conversation
+        if isinstance(mind, LlmMind):
+            return talk.question
+        earlier = [turn.text for turn in talk.history if turn.role == "user"]
+        return in_context(talk.question, earlier[-1] if earlier else "")
 
     async def _described(self, mind: Mind, progress: Progress) -> list[Page]:
         """Images in words; where the model sees none, a page that says so."""

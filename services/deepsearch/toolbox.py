@@ -29,6 +29,8 @@ PAGE_TOKENS: Final = 8_000
 PAGE_TOKENS_LEAST: Final = 500
 RESULTS_MOST: Final = 20
 HIT_TOKENS: Final = 120
+# A query with more alternatives is refused by providers.
+SITES_MOST: Final = 10
 # The reader is asked for prose: pictures are of no use here, and links only by their words.
 READING: Final = {"retainImages": "none", "retainLinks": "text"}
 INDEX_SUBJECT: Final = "o:index"
@@ -67,16 +69,22 @@ class Toolbox:
         *,
         provider: str = "",
         language: str = "",
+        sites: Sequence[str] = (),
     ) -> None:
         self._near = neighbours
         self._account = account
         self._caller = caller
         self._tokenizer = tokenizer
-        self._bound: dict[str, str] = {}
+        self._bound: dict[str, Any] = {}
+        # Whether a search was answered, be it by no hits; None until one was tried.
+        self.search_works: bool | None = None
         if provider:
             self._bound["provider"] = provider
         if language:
             self._bound["hl"] = language
+        if sites:
+            # Else the first hits may all be of other hosts, which are not read.
+            self._bound["site"] = list(sites[:SITES_MOST])
 
     def remaining_tokens(self) -> int:
         return self._account.remaining_tokens()
@@ -95,6 +103,8 @@ class Toolbox:
                 # Another provider is not what the client asked for.
                 step.outcome = answers.why(reply, "refused")
                 raise MindError(f"The search was refused: {step.outcome}")
+            heard = reply is not None and not answers.is_away(reply)
+            self.search_works = bool(self.search_works) or heard
             rows = answers.rows(reply, "data") if reply is not None else []
             hits = [hit for hit in map(answers.hit, rows) if hit is not None][:count]
             if reply is not None and not hits:

@@ -35,6 +35,12 @@ DESCRIBED: Final = re.compile(
 HEAD: Final = re.compile(
     r"\b(?:which|what|welche[rnsm]?|quelle?s?|qué|cuál)\s+([a-zß-öø-ÿ]{3,})(?!\w)", re.IGNORECASE
 )
+# Of a question that goes on from an earlier one.
+GOES_ON: Final = re.compile(
+    r"^\W*(?:and|but|so|und|aber|et|mais|y|pero)\b|\b(?:it|its|they|them|their|he|him|his|she|her|"
+    r"this|that one|these|those|er|sie|es|ihn|ihm|il|elle|ils|elles)\b|它|他|她|それ|これ",
+    re.IGNORECASE,
+)
 URL: Final = re.compile(r"https?://[^\s<>\"'）)\]]+[^\s<>\"'）)\].,;:!?]")
 
 
@@ -92,6 +98,13 @@ def asked(question: str) -> Asked:
         queries=tuple(dict.fromkeys(queries)),
         urls=urls,
     )
+
+
+def in_context(question: str, earlier: str) -> str:
+    """The question behind the one before it, where it only says `it` and names nothing."""
+    if not earlier or names(question) or not GOES_ON.search(question):
+        return question
+    return f"{' '.join(earlier.split())[: QUESTION_CHARACTERS // 2]} {question}"
 
 
 def _final(text: str, found: Iterable[str], parts: int) -> tuple[int, ...]:

@@ -177,3 +177,29 @@ async def test_search_provider_that_is_not_deployed_is_said_and_costs_nothing(pl
     content = answer.json["choices"][0]["message"]["content"]
     assert content.startswith("Error: The search was refused: ")
     assert "brave" in content
+
+
+async def test_a_search_that_is_away_is_an_error_and_free_and_not_an_empty_find(
+    opened: Opener,
+) -> None:
+    async with opened(SERVICE_SEARCH_URL="http://127.0.0.1:9") as alone:
+        answer = await alone.post(alone.ask())
+    assert answer.void
+    assert answer.json["choices"][0]["finish_reason"] == "error"
+    nothing = answer.json["choices"][0]["message"]["content"]
+    assert nothing.startswith("Error: No search provider answered")
+
+
+async def test_without_evidence_it_says_so_cites_nothing_and_is_no_error(plain: Desk) -> None:
+    answer = await plain.post(plain.ask("What is the boiling point of tungsten?"))
+    choice = answer.json["choices"][0]
+    assert choice["finish_reason"] == "stop"
+    assert choice["message"]["content"] == "Nothing was found that answers this question."
+    assert choice["message"]["annotations"] == []
+    assert answer.json["usage"]["total_tokens"] == 0
+
+
+async def test_only_hostnames_are_searched_and_not_only_read(plain: Desk) -> None:
+    heard = await plain.hear(plain.ask(only_hostnames=["nowhere.example"]))
+    assert heard.last["numURLs"] == 0
+    assert heard.last["usage"]["total_tokens"] == 0

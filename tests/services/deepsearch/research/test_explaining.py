@@ -3,7 +3,7 @@
 import pytest
 
 from services.deepsearch.research import passages
-from services.deepsearch.research.asking import asked
+from services.deepsearch.research.asking import asked, in_context
 from services.deepsearch.research.explaining import explains
 from services.deepsearch.research.extractive import Extractive
 from services.deepsearch.research.loop import research
@@ -101,3 +101,20 @@ async def test_what_came_along_is_looked_into_before_the_search_spends_the_budge
     web = SmallWeb([WEIR, LOCK], budget=300, search_tokens=400)
     found = await research(task, Extractive(), web, Heard(), options())
     assert "paid in barley" in found.answer
+
+
+@pytest.mark.parametrize(
+    ("question", "is_changed"),
+    [
+        ("And why is it needed?", True),
+        ("How long is it?", True),
+        ("Who built the weir?", False),
+        ("And where was Mara Quill born?", False),
+    ],
+)
+def test_a_question_that_goes_on_is_asked_with_the_one_before(
+    question: str, is_changed: bool
+) -> None:
+    found = in_context(question, "What is a weir?")
+    assert (found == f"What is a weir? {question}") is is_changed
+    assert in_context(question, "") == question
