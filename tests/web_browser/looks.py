@@ -1,6 +1,6 @@
 """What a page is asked for its looks: scripts that answer inside of it."""
 
-PAGES = ("/", "/playground", "/chat", "/limits", "/status", "/faq", "/sign-in", "/account")
+PAGES = ("/", "/playground", "/chat", "/limits", "/status", "/faq", "/sign-in", "/account", "/docs")
 MOST_BYTES = 150 * 1024
 
 # What the page and all it loads weigh unpacked, without the answers to its calls.
