@@ -8,6 +8,7 @@
 # make bench-money  every order of payment events and every place to be killed at: one end
 # make bench-kills  kill -9 of everything at random under load, and the reckoning
 # make bench-books  how long closing a day, the proof and an export take
+# make bench-restart  gateways replaced under 500 requests/s: none may fail
 # make fuzz-api  ask a gateway whatever /openapi.json allows, and more: EXAMPLES each (100)
 # make rules   check alert rules, their tests, routes and dashboards with promtool and amtool
 # make dashboards  write the Grafana dashboards from ops/grafana/*.py
@@ -17,7 +18,7 @@
 # make clean   remove what set-up and tools made; never the data in .sluice
 
 .PHONY: up test check docs pictures dashboards rules lock clean setup
-.PHONY: fuzz-api bench bench-money bench-kills bench-books bench-quality
+.PHONY: fuzz-api bench bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -66,6 +67,9 @@ bench-deepsearch: setup
 
 bench-money: setup
 	@.venv/bin/python -m ops.bench.money_orders
+
+bench-restart: setup
+	@.venv/bin/python -m ops.bench.restart
 
 bench-kills: setup
 	@.venv/bin/python -m ops.bench.kills
