@@ -126,8 +126,7 @@ class Engine:
 
     def segments(self) -> int:
         """Parts on disk."""
-        assert self._index is not None
-        return int(self._index.searcher().num_segments)
+        return int(self._index.searcher().num_segments) if self._index is not None else 0
 
     def search(self, parsed: Parsed, offset: int, count: int) -> list[Ranked]:
         """The best documents from `offset` on."""
@@ -190,8 +189,7 @@ class Engine:
                 1, round(RAREST_WEIGHT * rarity)
             )
         least = max(1, math.ceil(len(each) * QUESTION_SHARE))
-        enough = Query.boolean_query(each, minimum_number_should_match=least)
-        return Query.const_score_query(enough, 0.0)
+        return Query.const_score_query(Query.boolean_query(each, least), 0.0)
 
     def _asked(self, term: str) -> Query:
         """A term of a question: a title is no better than a text, so that many words win."""
