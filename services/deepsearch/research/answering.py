@@ -74,7 +74,7 @@ class Composer:
 
     def _guessed(self, say: Sayings, best: Found) -> Draft:
         """The last word where nothing better is known: the sentence, which settles nothing."""
-        text = f"{say.unsure} {best.row.title}: {best.row.text} [^1]"
+        text = f"{say.unsure} {best.row.title}: {_line(best.row.text)} [^1]"
         return Draft(text, (self._cited(best.row),), definitive=False, short=best.span)
 
     def best(self, kind: Wants) -> Found | None:
@@ -112,7 +112,7 @@ class Composer:
         if not found or found[0].score < ENOUGH:
             return self._closest(say)
         rows = [each.row for each in found]
-        lines = [f"{row.text} [^{at}]" for at, row in enumerate(rows, 1)]
+        lines = [f"{_line(row.text)} [^{at}]" for at, row in enumerate(rows, 1)]
         return Draft("\n\n".join(lines), tuple(map(self._cited, rows)), short=rows[0].text)
 
     def _decided(self, kind: Wants) -> Decided | None:
@@ -166,7 +166,7 @@ class Composer:
 
     def _told(self, word: str, rows: Sequence[Sentence], *, sure: bool = True) -> Draft:
         """The word, and under it the sentences that support it, each with its reference."""
-        lines = [f"{row.title}: {row.text} [^{at}]" for at, row in enumerate(rows, 1)]
+        lines = [f"{row.title}: {_line(row.text)} [^{at}]" for at, row in enumerate(rows, 1)]
         text = f"{word}\n\n" + "\n".join(lines) if lines else word
         return Draft(text, tuple(map(self._cited, rows)), definitive=sure, short=word)
 
@@ -187,5 +187,10 @@ class Composer:
             cited = Evidence(whole.url, whole.title, quote, whole.date, whole.score)
         else:
             return Draft("", definitive=False)
-        text = f"{say.unsure} {cited.title}: {cited.quote} [^1]"
+        text = f"{say.unsure} {cited.title}: {_line(cited.quote)} [^1]"
         return Draft(text, (cited,), definitive=False, short=cited.quote)
+
+
+def _line(text: str) -> str:
+    """As it is shown: what was wrapped is one line; the quote stays as it stands in the page."""
+    return " ".join(text.split())

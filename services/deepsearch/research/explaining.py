@@ -112,6 +112,7 @@ def _is_prose(text: str) -> bool:
     plain = text.strip()
     return (
         len(plain) >= SHORT_CHARACTERS
+        and not plain[0].islower()
         and not NO_PROSE.search(plain)
         and plain.endswith(ENDS)
         and not plain.endswith("?")

@@ -14,7 +14,10 @@ from services.search.index.words import DENSE, fold
 
 # Up to here a run is a sentence; a longer one is cut, so that no table or listing is one.
 SENTENCE_CHARACTERS: Final = 600
-END: Final = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”」』）]*|\n+")
+# A line that goes on in small letters on the next is wrapped, and ends nothing.
+END: Final = re.compile(
+    r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[”」』）]*|\n{2,}|(?<![\w,])\n|\n(?! {0,3}[a-zß-öø-ÿ(])"
+)
 # What ends with a point and does not end a sentence.
 ABBREVIATION: Final = re.compile(
     r"(?:^|[\s(])(?:[A-Z]|[A-Z]\.[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Col|Capt|Lt|Sgt|Rev|Hon|Gov|Sen"

@@ -118,3 +118,11 @@ def test_a_question_that_goes_on_is_asked_with_the_one_before(
     found = in_context(question, "What is a weir?")
     assert (found == f"What is a weir? {question}") is is_changed
     assert in_context(question, "") == question
+
+
+async def test_a_wrapped_line_is_shown_whole_and_quoted_as_it_stands() -> None:
+    text = "- A weir is a low dam\n  that regulates a river.\n- A lock lifts boats.\nlet x = 5;\n"
+    web = SmallWeb([Article("Weir", text)])
+    found = await research(Task("What is a weir?"), Extractive(), web, Heard(), options())
+    assert "A weir is a low dam that regulates a river. [^1]" in found.answer
+    assert found.citations[0].quote in text
