@@ -228,7 +228,8 @@ create table outcome (
 ) partition by range (month);
 create index outcome_of_key on outcome (key_id, request_id);
 
--- What ended per key, UTC day (of the decision) and product; tokens less what was given back.
+-- What ended per key, UTC day (of the decision) and product; tokens that were taken (no shortfall)
+-- less what was given back.
 -- Kept by the functions so that a year of a busy key is read in a millisecond.
 create table usage_day (
     key_id bigint not null references api_key,
@@ -497,10 +498,11 @@ begin
             reported, held, outcome, rule, http_status, admission_no, admitted_ms, decided_ms,
             instance
         from step order by place
-        returning key_id, seq, from_trial, from_paid, cost_tokens, product, decided_ms
+        returning key_id, seq, from_trial, from_paid, product, decided_ms
     ), used as (
         insert into usage_day as u (key_id, day, product, requests, tokens)
-        select key_id, utc_day(decided_ms), product, count(*), sum(cost_tokens)::bigint
+        select key_id, utc_day(decided_ms), product, count(*),
+            sum(from_trial + from_paid)::bigint
         from posted where key_id is not null group by 1, 2, 3
         on conflict (key_id, day, product) do update
         set requests = u.requests + excluded.requests, tokens = u.tokens + excluded.tokens
@@ -527,14 +529,16 @@ begin
 end $$;
 
 -- Gives back what was taken for answers that never reached their client, to the buckets it came
--- from; for a revoked key to forfeit. Once per request. Where no outcome is posted nothing was
--- taken, so nothing is given; as that should not be, it leaves a trace.
+-- from; for a revoked key to forfeit, and what its balance cannot hold to writeoff, so that nobody
+-- else's waits for it. Once per request. Where no outcome is posted nothing was taken, so nothing
+-- is given; as that should not be, it leaves a trace.
 create function refund_undelivered(p_requests uuid[]) returns setof balance
 language plpgsql security definer set search_path = public, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     v_posted uuid[];
     v_keys bigint[];
+    v_key bigint;
     o record;
 begin
     -- Read once: what is posted from here on names keys that are not locked below.
@@ -552,9 +556,11 @@ begin
                             and t.ref = c.request_id || '/' || leg.bucket)
         order by c.key_id, c.request_id
     loop
+        v_key := (select k.key_id from key_balance k where k.key_id = o.key_id
+            and not o.revoked and o.tokens <= 9007199254740991 - k.trial - k.paid);
         perform post_transfer('undelivered', o.ref, o.tokens, 'revenue_' || o.bucket, null,
-            case when o.revoked then 'forfeit' else 'key_' || o.bucket end,
-            case when o.revoked then null else o.key_id end);
+            case when v_key is not null then 'key_' || o.bucket when o.revoked then 'forfeit'
+                else 'writeoff' end, v_key);
         update usage_day u set tokens = u.tokens - o.tokens
         where u.key_id = o.key_id and u.day = o.day and u.product = o.product;
         perform note_change(o.key_id);
@@ -1605,16 +1611,25 @@ begin
 end $$;
 
 -- Tokens of an order come to its key: what the key owes is paid first; a revoked key gets nothing.
+-- What the balance cannot hold is written off: an order that waited for room would not be settled.
 create function give_to_key(p_key_id bigint, p_kind text, p_ref text, p_tokens bigint)
 returns void language plpgsql set search_path = public, pg_temp as $$
 declare
     v_revoked boolean := (select status = 'revoked' from key_balance where key_id = p_key_id);
-    v_debt bigint := least(p_tokens,
+    v_held bigint := (select least(p_tokens, 9007199254740991 - trial - paid)
+        from key_balance where key_id = p_key_id);
+    v_debt bigint := least(v_held,
         coalesce((select tokens from key_debt where key_id = p_key_id), 0));
 begin
     if not v_revoked then
-        perform post_transfer(p_kind, p_ref, p_tokens, 'stripe_clearing', null,
-                              'key_paid', p_key_id);
+        if v_held > 0 then
+            perform post_transfer(p_kind, p_ref, v_held, 'stripe_clearing', null,
+                                  'key_paid', p_key_id);
+        end if;
+        if p_tokens > v_held then
+            perform post_transfer(p_kind, p_ref || '/beyond', p_tokens - v_held,
+                                  'stripe_clearing', null, 'writeoff', null);
+        end if;
     elsif p_tokens > v_debt then
         perform post_transfer(p_kind, p_ref, p_tokens - v_debt, 'stripe_clearing', null,
                               'forfeit', null);
@@ -2530,4 +2545,4 @@ insert into migration (name) values
     ('0001_pre_initial.sql'), ('0002_pre_key_owner.sql'), ('0003_pre_classifiers.sql'),
     ('0004_pre_traces.sql'), ('0005_pre_billing.sql'), ('0006_pre_transfer_idempotency.sql'),
     ('0007_pre_closing.sql'), ('0008_pre_accounts.sql'), ('0009_pre_billing_mended.sql'),
-    ('0010_pre_weighed_budgets.sql');
+    ('0010_pre_weighed_budgets.sql'), ('0011_pre_taken.sql');

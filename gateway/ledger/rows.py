@@ -124,7 +124,7 @@ class UsageRow:
     """What ended on one UTC day; `day` is YYYY-MM-DD.
 
     `day` or `product` is None where the question did not group by it. `requests` counts all
-    that ended, charged or not; `tokens` is what was charged, less what was given back.
+    that ended, charged or not; `tokens` is what was taken, less what was given back.
     """
 
     day: str | None

@@ -14,7 +14,7 @@ select * from settle_order($1, $2, $3::text::jsonb);
 select order_id::text, key_id, origin, pack, tokens, currency, price_minor, livemode, request,
        state, version, session_id, session_url, payment_id, customer_id, payment_method,
        invoice_url, facts, paid_minor, refunded_minor, disputed_minor, topped_up, return_due,
-       released, granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
+       released, granted_tokens, note, floor(extract(epoch from created_at))::bigint as created_s,
        extract(epoch from expires_at)::bigint as expires_s
 from topup_order where order_id = $1;
 
@@ -30,7 +30,7 @@ order by (order_id = $1::uuid) desc nulls last limit 1;
 select order_id::text, key_id, origin, pack, tokens, currency, price_minor, livemode, request,
        state, version, session_id, session_url, payment_id, customer_id, payment_method,
        invoice_url, facts, paid_minor, refunded_minor, disputed_minor, topped_up, return_due,
-       released, granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
+       released, granted_tokens, note, floor(extract(epoch from created_at))::bigint as created_s,
        extract(epoch from expires_at)::bigint as expires_s
 from topup_order where key_id = $1 order by created_at desc, order_id desc limit $2;
 
@@ -121,6 +121,6 @@ select (select count(*) from stripe_inbox where done_at is null) as inbox_open,
 select order_id::text, key_id, origin, pack, tokens, currency, price_minor, livemode, request,
        state, version, session_id, session_url, payment_id, customer_id, payment_method,
        invoice_url, facts, paid_minor, refunded_minor, disputed_minor, topped_up, return_due,
-       released, granted_tokens, note, extract(epoch from created_at)::bigint as created_s,
+       released, granted_tokens, note, floor(extract(epoch from created_at))::bigint as created_s,
        extract(epoch from expires_at)::bigint as expires_s
 from topup_order where state = $1 order by created_at desc limit $2;

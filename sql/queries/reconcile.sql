@@ -89,12 +89,12 @@ where t.kind = 'undelivered' and t.posted_at >= $1::timestamptz
         case split_part(t.ref, '/', 2) when 'trial' then o.from_trial when 'paid' then o.from_paid
         end, 'revenue_' || split_part(t.ref, '/', 2))
 
--- usage_is_outcomes: the daily usage that a customer sees is what was charged, less what was given back
+-- usage_is_outcomes: the daily usage that a customer sees is what was taken, less what was given back
 select key_id, day::text, product, u.requests, x.requests as requests_found,
        u.tokens, x.tokens as tokens_found
 from (select * from usage_day where day >= ($1::timestamptz at time zone 'UTC')::date) u full join (
     select o.key_id, utc_day(o.decided_ms) as day, o.product, count(*) as requests,
-        sum(o.cost_tokens - coalesce(t.tokens, 0)) as tokens
+        sum(o.from_trial + o.from_paid - coalesce(t.tokens, 0)) as tokens
     from outcome o left join (
         select split_part(ref, '/', 1) as request_id, sum(tokens) as tokens from transfer
         where kind = 'undelivered' group by 1) t on t.request_id = o.request_id::text

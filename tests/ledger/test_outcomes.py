@@ -11,6 +11,7 @@ from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.rows import BalanceRow, OutcomesRefused
 from gateway.metering import event
 from gateway.postgres import Postgres
+from gateway.sql import migration_files
 from tests.ledger.conftest import Mint, Owner, differences
 from tests.ledger.events import INSTANCE, batch, charge, request_id, void
 
@@ -38,6 +39,8 @@ async def test_charge_takes_trial_before_paid_and_the_rest_is_shortfall(
         (0, 0, 60),
     ]
     assert (await book.figures()).shortfall_tokens == 90
+    # What usage says is what the balance lost: 100 of the trial and the 50 that were credited.
+    assert [(row.requests, row.tokens) for row in await book.usage(key)] == [(4, 150)]
     assert differences(await reconciler.run()) == {}
 
 
@@ -215,6 +218,20 @@ async def test_partitions_of_the_months_ahead_are_there(book: Book) -> None:
     assert await book.ensure_months(5) == 2
 
 
+async def test_usage_of_before_loses_its_shortfalls_with_the_migration(
+    book: Book, mint: Mint, owner: Owner, reconciler: Reconciler
+) -> None:
+    key = (await mint(100)).key_id
+    await book.post_outcomes(
+        batch(charge(request_id(1), key, 60, 1), charge(request_id(2), key, 71, 2))
+    )
+    await owner.execute("update usage_day set tokens = 131")
+    (path,) = [path for path in migration_files() if path.name.startswith("0011_")]
+    await owner.execute(path.read_text(encoding="utf-8"))
+    assert [row.tokens for row in await book.usage(key)] == [100]
+    assert differences(await reconciler.run()) == {}
+
+
 async def test_undelivered_is_given_back_once_to_the_buckets_it_came_from(
     book: Book, mint: Mint, reconciler: Reconciler
 ) -> None:
@@ -250,6 +267,21 @@ async def test_undelivered_of_a_revoked_key_goes_to_forfeit(
     (row,) = await book.refund_undelivered([request])
     assert money(row) == (0, 0)
     assert (await book.account_sums())["forfeit"] == 100
+    assert differences(await reconciler.run()) == {}
+
+
+async def test_undelivered_that_no_balance_can_hold_is_written_off_and_holds_up_nobody(
+    book: Book, mint: Mint, reconciler: Reconciler
+) -> None:
+    full, other = (await mint(100)).key_id, (await mint(100)).key_id
+    requests = [request_id(1), request_id(2)]
+    await book.post_outcomes(
+        batch(charge(requests[0], full, 30, 1), charge(requests[1], other, 40, 2))
+    )
+    assert isinstance(await book.credit(full, 2**53 - 1 - 80, "paid", "much"), BalanceRow)
+    rows = {row.key_id: money(row) for row in await book.refund_undelivered(requests)}
+    assert rows == {full: (70, 2**53 - 1 - 80), other: (100, 0)}
+    assert (await book.account_sums())["writeoff"] == 30
     assert differences(await reconciler.run()) == {}
 
 
