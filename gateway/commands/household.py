@@ -23,20 +23,25 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
 }
 # Beyond the time that a worker takes to drain: its spool flushed, its connections closed.
 _MARGIN_S = 5.0
-# What gateway.postgres opens at most per process; a test compares.
-_POOL = 4
-# The worker's pool, the operations listener's, the classifier's, deepsearch's; a migration, a
-# person with psql.
-_OTHER_POOLS = 4
+# What gateway.ground opens at most per process: its pool, the proof's, the kept answers'; a test
+# compares, as with the two below.
+_OF_GROUND = 7
 # What the web pages of a gateway open.
 _OF_PAGES = 2
+# The worker and the operations listener are on the same ground.
+_ON_GROUND = 2
+# Of the classifier and of deepsearch: services.postgres' pool, twice.
+_OF_SERVICES = 8
+# A migration, a person with psql.
 _ROOM = 10
 
 
 def connections_wanted(workers: int) -> int:
     """How many connections to PostgreSQL all processes together may open, with room for people."""
     # Twice the gateways: at a restart the new ones run while the old ones finish what they have.
-    return (2 * workers + _OTHER_POOLS) * _POOL + 2 * workers * _OF_PAGES + _ROOM
+    gateways = 2 * workers
+    on_ground = (gateways + _ON_GROUND) * _OF_GROUND
+    return on_ground + gateways * _OF_PAGES + _OF_SERVICES + _ROOM
 
 
 def wanted(settings: Settings) -> list[str]:

@@ -4,6 +4,8 @@ Refuses to trust the export or the key's digests: only what was published counts
 """
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,12 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(_settings: Settings, arguments: argparse.Namespace) -> int:
     """Say what was found; 0 if the export is what was closed, else 1."""
     try:
-        key_id, key_days = read_key_days(arguments.days.read_bytes())
-        published = read_closed_days(arguments.published.read_bytes())
-        number = parse_key_id(key_id)
-        if number is None:
-            raise FormError(f"{key_id[:40]!r} is no id of a key")
-        with arguments.export.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with _named(arguments.days):
+            key_id, key_days = read_key_days(arguments.days.read_bytes())
+            number = parse_key_id(key_id)
+            if number is None:
+                raise FormError(f"{key_id[:40]!r} is no id of a key")
+        with _named(arguments.published):
+            published = read_closed_days(arguments.published.read_bytes())
+        with (
+            _named(arguments.export),
+            arguments.export.open(encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
             verdict = verify(number, decode(file), key_days, published)
     except OSError as error:
         raise ConfigurationFault([f"{error.filename} cannot be read: {error.strerror}"]) from error
@@ -56,6 +63,15 @@ def execute(_settings: Settings, arguments: argparse.Namespace) -> int:
         complain(str(error))
         return 1
     return _tell(key_id, verdict, in_json=arguments.json)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says which file is not what it should be."""
+    try:
+        yield
+    except FormError as error:
+        raise FormError(f"{path}: {error}") from error
 
 
 def _tell(key_id: str, verdict: Verdict, *, in_json: bool) -> int:

@@ -15,7 +15,6 @@ from gateway.control.owner import balance_of, iso
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import format_key_id, parse_key_id
 from gateway.ledger.rows import BalanceRow, KeyView, MintRefused, Refusal
-from gateway.units import MAX_TOKENS
 
 Path = Mapping[str, str]
 Query = Mapping[str, str]
@@ -76,8 +75,8 @@ class Admin:
         if isinstance(given, Problem):
             return given
         tokens, bucket, ref = given.get("tokens"), given.get("bucket"), _text(given, "ref", least=1)
-        if type(tokens) is not int or not 1 <= tokens <= MAX_TOKENS:
-            return _invalid(f"tokens must be a whole number from 1 to {MAX_TOKENS}")
+        if type(tokens) is not int or not 1 <= tokens <= _MOST_LIMIT:
+            return _invalid(f"tokens must be a whole number from 1 to {_MOST_LIMIT}")
         if bucket not in ("paid", "trial"):
             return _invalid("bucket must be paid or trial")
         if isinstance(ref, Problem):

@@ -3,6 +3,7 @@
 Refuses to word anything of Stripe's own: who buys here reads what this installation says.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from gateway.units import MS_PER_S
 
 _MOST_ADDRESS: Final = 2_048
 _MOST_EMAIL: Final = 254
+# Letters of any script; of the signs those that a mailbox may have without quotes.
+_EMAIL: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[^\W_](?:[\w-]*\.[^\W_])+[\w-]*")
 _FIELDS: Final = frozenset(
     ("pack", "currency", "email", "success_url", "cancel_url", "save_payment_method")
 )
@@ -81,7 +84,7 @@ async def open_checkout(
     try:
         order = await of(parts).checkout.open(asked)
     except StripeUnavailable:
-        return _stripe_away()
+        return _stripe_away(named=name is not None)
     return order if isinstance(order, Order) else _refused(order)
 
 
@@ -187,10 +190,7 @@ def _wrong_words(body: Mapping[str, Any]) -> Problem | None:
 
 
 def _is_email(text: object) -> bool:
-    if not isinstance(text, str) or not 3 <= len(text) <= _MOST_EMAIL or not text.isprintable():
-        return False
-    name, at, host = text.rpartition("@")
-    return bool(name and at and "." in host) and " " not in text
+    return isinstance(text, str) and len(text) <= _MOST_EMAIL and bool(_EMAIL.fullmatch(text))
 
 
 def is_address(text: object) -> bool:
@@ -199,19 +199,17 @@ def is_address(text: object) -> bool:
         return False
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in text
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname)
+        # A name or password in it would be shown to whoever sees the browser.
+        return whole and "@" not in parts.netloc and " " not in text
     except ValueError:
         return False
 
 
-def _stripe_away() -> Problem:
-    return Problem(
-        "PAYMENTS_UNAVAILABLE",
-        503,
-        "Payments cannot be taken at the moment; nothing was bought. "
-        "Please repeat it with the same Idempotency-Key",
-        5_000,
-    )
+def _stripe_away(*, named: bool) -> Problem:
+    again = "Please repeat it with the same Idempotency-Key" if named else "Please try it again"
+    text = f"Payments cannot be taken at the moment; nothing was bought. {again}"
+    return Problem("PAYMENTS_UNAVAILABLE", 503, text, 5_000)
 
 
 def _refused(why: str) -> Problem:

@@ -5,6 +5,7 @@ Refuses to serve a key that may not be used; otherwise it neither counts nor cha
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from gateway.edge import refusals
@@ -145,4 +146,6 @@ def _refused(route: Route, answer: Answer, body: bytes) -> Problem:
     """The service's 4xx with its own sentence; anything else is its failure."""
     if not 400 <= answer.status < 500 or answer.status in NOT_LET_IN:
         return refusals.service_failed(route.name, answer.status)
-    return refused_by_service(route.name, answer.status, body)
+    problem = refused_by_service(route.name, answer.status, body)
+    # Their 404 is of what the path names: it is not there, or another's.
+    return replace(problem, code="RESOURCE_NOT_FOUND") if answer.status == 404 else problem

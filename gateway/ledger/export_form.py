@@ -124,8 +124,15 @@ def read_key_days(content: bytes) -> tuple[str, list[KeyDay]]:
     try:
         document = orjson.loads(content)
         return str(document["key_id"]), [_key_day(item) for item in document["items"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormError(f"no digests of a key's days: {error!r}") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise FormError(f"these are no digests of a key's days{_because(error)}") from error
+
+
+def _because(error: Exception) -> str:
+    """What a person can do something with: Python's own words for a wrong type are none."""
+    if isinstance(error, orjson.JSONDecodeError):
+        return f": no JSON at line {error.lineno}, column {error.colno}"
+    return f": {error} is missing" if isinstance(error, KeyError) else ""
 
 
 def _key_day(item: Mapping[str, Any]) -> KeyDay:
@@ -154,4 +161,4 @@ def read_closed_days(content: bytes) -> list[ClosedDay]:
             for item in orjson.loads(content)["items"]
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise FormError(f"no published digests: {error!r}") from error
+        raise FormError(f"these are no published digests{_because(error)}") from error

@@ -1,6 +1,9 @@
 """A top-up, from the packs to the tokens."""
 
 import asyncio
+from datetime import datetime, timedelta
+
+import asyncpg
 
 from tests.billing.shop import SMALL_TOKENS, SMALL_USD, TRIAL_TOKENS, Shop
 from tests.control.rig import until
@@ -145,6 +148,30 @@ async def test_invoice_that_comes_later_and_events_of_an_old_version_are_underst
     assert (await shop.balance(key))[1] == SMALL_TOKENS
 
 
+async def test_who_named_no_request_is_not_told_to_repeat_the_name(shop: Shop) -> None:
+    key = (await shop.door.mint())["api_key"]
+    shop.stripe.faults.add(Fault(STATUS, method="POST"))
+    away = await shop.buy(key)
+    assert (away.status, away.json()["code"]) == (503, "PAYMENTS_UNAVAILABLE")
+    assert "Idempotency-Key" not in away.text
+    shop.stripe.faults.clear()
+
+
+async def test_an_order_lives_two_hours_whenever_in_its_second_it_was_made(
+    shop: Shop, database: str
+) -> None:
+    key = (await shop.door.mint())["api_key"]
+    order_id, _ = await shop.session_of(key)
+    line = await asyncpg.connect(database, ssl=False)
+    await line.execute(
+        "update topup_order set created_at = date_trunc('second', created_at) + interval '999 ms'"
+    )
+    await line.close()
+    order = await shop.order(key, order_id)
+    began, ends = (datetime.fromisoformat(order[at]) for at in ("created_at", "expires_at"))
+    assert ends - began == timedelta(hours=2)
+
+
 async def test_stripe_away_is_a_503_that_may_be_repeated_and_makes_one_session(
     shop: Shop,
 ) -> None:
@@ -154,6 +181,7 @@ async def test_stripe_away_is_a_503_that_may_be_repeated_and_makes_one_session(
         away = await shop.buy(key, name=kind)
         assert (away.status, away.json()["code"]) == (503, "PAYMENTS_UNAVAILABLE")
         assert int(away["retry-after"]) > 0
+        assert "same Idempotency-Key" in away.json()["message"]
         shop.stripe.faults.clear()
         told = await shop.buy(key, name=kind)
         assert told.status == 200, told

@@ -55,6 +55,7 @@ async def test_forged_old_unsigned_and_unreadable_bodies_are_refused_and_not_kep
         told = await _send(shop, sent, signature)
         assert (told.status, told.json()["code"]) == (400, "WEBHOOK_SIGNATURE"), (sent, signature)
     strange = [{**EVENT, "data": 7}, {**EVENT, "id": "evt_\x00"}, {**EVENT, "type": "a\x00"}]
+    strange += [{**EVENT, "id": "evt\x00a"}]
     strange += [{**EVENT, "id": "evt_\u00e9"}, {**EVENT, "created": "2026"}]
     for sent in (b"", b"no json", b"[]", b"{}", *map(orjson.dumps, strange)):
         told = await _send(shop, sent, _signed(sent, secret))
@@ -68,7 +69,14 @@ async def test_events_of_another_mode_account_or_kind_are_accepted_and_forgotten
     shop: Shop,
 ) -> None:
     nameless = {"data": {"object": {"id": "cs_\x00", "object": "checkout.session"}}}
-    foreign = ({"livemode": True}, {"account": "acct_1"}, {"type": "customer.created"}, nameless)
+    named = {"object": "charge", "payment_intent": "pi\x00", "metadata": {"order_id": "\x00"}}
+    foreign: list[dict[str, object]] = [
+        {"livemode": True},
+        {"account": "acct_1"},
+        {"type": "customer.created"},
+        nameless,
+    ]
+    foreign += [{"type": "charge.refunded", "data": {"object": named}}]
     for change in foreign:
         body = orjson.dumps({**EVENT, **change})
         told = await _send(shop, body, _signed(body, shop.stripe.webhook_secret))

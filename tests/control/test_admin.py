@@ -147,6 +147,7 @@ EVERY_MISTAKE_HAS_ITS = [
     ("credit", {"tokens": 0, "bucket": "paid", "ref": "r"}, "tokens must be a whole"),
     ("credit", {"tokens": -5, "bucket": "paid", "ref": "r"}, "tokens must be a whole"),
     ("credit", {"tokens": 1.5, "bucket": "paid", "ref": "r"}, "tokens must be a whole"),
+    ("credit", {"tokens": 2**53, "bucket": "paid", "ref": "r"}, f"from 1 to {2**53 - 1}"),
     ("credit", {"tokens": True, "bucket": "paid", "ref": "r"}, "tokens must be a whole"),
     ("credit", {"tokens": "1", "bucket": "paid", "ref": "r"}, "tokens must be a whole"),
     ("credit", {"tokens": 2**63, "bucket": "paid", "ref": "r"}, f"from 1 to {2**63 - 1}"),

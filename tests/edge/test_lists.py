@@ -63,7 +63,8 @@ async def test_classifiers_are_not_for_keys_that_may_not_be_used(
 @pytest.mark.parametrize(
     ("said", "status", "code"),
     [
-        (b"HTTP/1.1 404 No\r\ncontent-length: 4\r\n\r\nnope", 404, "SERVICE_REFUSED"),
+        (b"HTTP/1.1 404 No\r\ncontent-length: 4\r\n\r\nnope", 404, "RESOURCE_NOT_FOUND"),
+        (b"HTTP/1.1 409 No\r\ncontent-length: 4\r\n\r\nnope", 409, "SERVICE_REFUSED"),
         (b"HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\n{}", 502, "SERVICE_FAILED"),
         (b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\n{}", 502, "SERVICE_FAILED"),
         (b"HTTP/1.1 302 No\r\ncontent-length: 2\r\n\r\n{}", 502, "SERVICE_FAILED"),
@@ -102,4 +103,4 @@ async def test_a_refusal_of_a_list_keeps_the_code_of_its_service(
     assert (reply.status, reply.body) == (404, said)
     classifier.script = answering(b"gone", status=404, kind="text/plain")
     reply = await door.ask("DELETE", "/v1/classifiers/abc", key=key)
-    assert (reply.status, reply.json()["code"]) == (404, "SERVICE_REFUSED")
+    assert (reply.status, reply.json()["code"]) == (404, "RESOURCE_NOT_FOUND")

@@ -148,8 +148,12 @@ async def test_command_proves_an_export_and_names_what_was_changed(
     export.write_bytes(content)
     for damaged in (days, published):
         kept = damaged.read_bytes()
-        damaged.write_bytes(kept[: len(kept) // 2])
-        assert await asyncio.to_thread(main, words) == 1
+        for wrong in (kept[: len(kept) // 2], b"[]", b'{"key_id": "k", "items": 7}', b"{}"):
+            damaged.write_bytes(wrong)
+            assert await asyncio.to_thread(main, words) == 1
+            complaint = capsys.readouterr().err
+            assert f"{damaged}: these are no " in complaint
+            assert "Error" not in complaint
         damaged.write_bytes(kept)
     assert await asyncio.to_thread(main, [*words, "--json"]) == 0
     assert '"ok": true' in capsys.readouterr().out
