@@ -4,7 +4,8 @@ Python clients raise `detail`, OpenAI clients print `error.message`; a refused f
 `detail` is a list, as request validators write it. Every refusal is void.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -23,13 +24,17 @@ CODES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal. `where` is the path to the wrong field, or empty; `kind` its sort of mistake."""
+    """One refusal. `where` is the path to the wrong field, or empty; `kind` its sort of mistake.
+
+    `facts` are fields of the envelope that only this refusal has.
+    """
 
     status: int
     code: str
     message: str
     where: tuple[str, ...] = ()
     kind: str = "value_error"
+    facts: Mapping[str, int] = field(default_factory=dict)
 
 
 def invalid(where: tuple[str, ...], message: str, kind: str = "value_error") -> Refusal:
@@ -52,6 +57,7 @@ def body(refusal: Refusal, request_id: str) -> dict[str, Any]:
         "code": refusal.code,
         "request_id": request_id,
         "message": refusal.message,
+        **refusal.facts,
         "error": {
             "message": refusal.message,
             "type": "server_error" if refusal.status >= 500 else "invalid_request_error",

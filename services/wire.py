@@ -15,6 +15,8 @@ BODY_DIGEST: Final = "x-sluice-body"
 # The word in place of a digest when the body was too large to be read before it was forwarded.
 STREAMED: Final = "streamed"
 
+# What this request may cost at most; the gateway makes it of the client's X-Max-Charge.
+BUDGET: Final = "x-token-budget"
 USAGE_TOKENS: Final = "x-usage-tokens"
 CHARGE_RULE: Final = "x-charge-rule"
 VOID: Final = "void"

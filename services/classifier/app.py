@@ -31,6 +31,7 @@ from services.classifier.training import Trainer
 from services.classifier.uses import LOGGER, Uses
 from services.fields import FieldError, Fields
 from services.models import door
+from services.models.budget import Budget
 from services.models.door import Answer
 from services.models.engine import Engine
 from services.models.fetching import PictureFetcher
@@ -94,13 +95,13 @@ class Classifier:
 
     async def _train(self, request: web.Request, fields: Fields) -> Answer:
         owner_key = _owner_key(request)
-        return await self._trainer.train(owner_key, read_train(fields))
+        return await self._trainer.train(owner_key, read_train(fields), Budget.of(request))
 
     async def _classify(self, request: web.Request, fields: Fields) -> Answer:
-        asked = read_classify(fields)
+        asked, budget = read_classify(fields), Budget.of(request)
         if isinstance(asked, FewShot):
-            return await self._scorer.few_shot(_caller_key(request), asked)
-        return await self._scorer.zero_shot(asked)
+            return await self._scorer.few_shot(_caller_key(request), asked, budget)
+        return await self._scorer.zero_shot(asked, budget)
 
     async def _owned(self, request: web.Request, name: str) -> bytes:
         """The answer of one of the calls that only an owner has."""

@@ -24,6 +24,7 @@ from services.classifier.training import model_gone
 from services.classifier.uses import Uses
 from services.classifier.zero_shot import LabelVectors
 from services.fields import FieldError
+from services.models.budget import Budget
 from services.models.door import Answer
 from services.models.faults import UnknownModel
 
@@ -50,18 +51,22 @@ class Scorer:
     async def stop(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
-    async def few_shot(self, caller_key: int | None, asked: FewShot) -> Answer:
+    async def few_shot(self, caller_key: int | None, asked: FewShot, budget: Budget) -> Answer:
         """Raises FieldError, ModelFault, UnavailableError."""
         usable, weights = await self._find(asked.classifier_id, caller_key)
         groups: Mapping[str | None, Labels] = {None: usable.labels}
         _check_length(len(asked.items), groups)
         try:
-            embedded = await self._embedder.embed(asked.items, usable.model)
+            items = await self._embedder.opened(asked.items, usable.model)
+            if budget.is_set:
+                budget.check(await self._embedder.count(items, usable.model))
+            embedded = await self._embedder.embed(items, usable.model)
         except UnknownModel:
             raise model_gone() from None
         if embedded.vectors.shape[1] != usable.dimension_count:
             raise model_gone()
         tokens = sum(embedded.tokens)
+        budget.check(tokens)
 
         def work() -> bytes:
             found: Mapping[str | None, Doubles] = {None: fitting.scores(weights, embedded.vectors)}
@@ -71,7 +76,7 @@ class Scorer:
         self._uses.count(asked.classifier_id)
         return Answer(body, tokens)
 
-    async def zero_shot(self, asked: ZeroShot) -> Answer:
+    async def zero_shot(self, asked: ZeroShot, budget: Budget) -> Answer:
         """Raises FieldError, ModelFault."""
         _check_length(len(asked.items), asked.groups)
         model = self._embedder.resolve(asked.model)
@@ -81,13 +86,21 @@ class Scorer:
             found = await self._embedder.embed(list(texts), model)
             return found.vectors, found.tokens
 
+        items = await self._embedder.opened(asked.items, model)
+        if budget.is_set:
+            # What labels cost does not depend on how they are framed.
+            of_labels = await self._embedder.count(distinct, model)
+            of_items = await self._embedder.count(items, model)
+            if of_labels is not None and of_items is not None:
+                budget.check(of_labels + of_items)
         pictured = np.array([not isinstance(item, str) for item in asked.items])
         framed = not pictured.any() and zero_shot.is_framed(asked.groups)
         embedded, known = await asyncio.gather(
-            self._embedder.embed(asked.items, model),
+            self._embedder.embed(items, model),
             self._labels.of(model, distinct, framed, embed),
         )
         tokens = sum(embedded.tokens) + sum(known[label].tokens for label in distinct)
+        budget.check(tokens)
         temperatures = zero_shot.temperatures(pictured)
 
         def work() -> bytes:

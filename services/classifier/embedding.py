@@ -10,6 +10,9 @@ from services.classifier.sums import Floats
 from services.models.engine import Embedded, Engine
 from services.models.fetching import PictureFetcher
 from services.models.inputs import Item
+from services.models.pictures import Picture
+
+Opened = Sequence[str | Picture]
 
 
 class Vectors(Protocol):
@@ -31,12 +34,18 @@ class Embedder(Protocol):
     def resolve(self, model: str) -> str:
         """The deployed model behind a name."""
 
-    async def embed(self, items: Sequence[Item], model: str) -> Vectors:
+    async def opened(self, items: Sequence[Item], model: str) -> Opened:
+        """The items, of which every picture is there."""
+
+    async def count(self, items: Opened, model: str) -> int | None:
+        """The tokens that `embed` will count in all; None where only it can tell."""
+
+    async def embed(self, items: Opened, model: str) -> Vectors:
         """One vector per item."""
 
 
 class EngineEmbedder:
-    """The engine of this process; pictures are fetched or decoded first."""
+    """The engine of this process."""
 
     def __init__(self, engine: Engine, pictures: PictureFetcher) -> None:
         self._engine = engine
@@ -45,7 +54,12 @@ class EngineEmbedder:
     def resolve(self, model: str) -> str:
         return self._engine.resolve(model)
 
-    async def embed(self, items: Sequence[Item], model: str) -> Embedded:
-        name = self._engine.resolve(model)
-        self._engine.check_pictures(items, name)
-        return await self._engine.embed(await self._pictures.opened(items), model=name)
+    async def opened(self, items: Sequence[Item], model: str) -> Opened:
+        self._engine.check_pictures(items, model)
+        return await self._pictures.opened(items)
+
+    async def count(self, items: Opened, model: str) -> int | None:
+        return await self._engine.count(items, model=model)
+
+    async def embed(self, items: Opened, model: str) -> Embedded:
+        return await self._engine.embed(items, model=model)

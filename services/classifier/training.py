@@ -17,6 +17,7 @@ from services.classifier.embedding import Embedder, Vectors
 from services.classifier.learning import learn
 from services.classifier.store import Learned, Store, Trained, Written
 from services.fields import FieldError
+from services.models.budget import Budget
 from services.models.door import Answer
 from services.models.faults import ModelUnavailable, UnknownModel
 
@@ -33,17 +34,17 @@ class Trainer:
     async def stop(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
-    async def train(self, owner_key: int, asked: Train) -> Answer:
+    async def train(self, owner_key: int, asked: Train, budget: Budget) -> Answer:
         """Raises FieldError, ModelFault, UnavailableError."""
         if asked.classifier_id is None:
-            return await self._create(owner_key, asked)
-        return await self._update(owner_key, asked)
+            return await self._create(owner_key, asked, budget)
+        return await self._update(owner_key, asked, budget)
 
-    async def _create(self, owner_key: int, asked: Train) -> Answer:
+    async def _create(self, owner_key: int, asked: Train, budget: Budget) -> Answer:
         assert asked.model is not None, "a request for a new classifier names its model"
         if await self._store.count(owner_key) >= MOST_CLASSIFIERS:
             raise _too_many()
-        embedded = await self._embedded(asked, asked.model)
+        embedded = await self._embedded(asked, asked.model, budget)
         learned = await self._learn(asked, embedded, None)
         classifier_id = uuid4()
         dimension = embedded.vectors.shape[1]
@@ -60,7 +61,7 @@ class Trainer:
             raise _too_many()
         return _answer(classifier_id, asked, embedded)
 
-    async def _update(self, owner_key: int, asked: Train) -> Answer:
+    async def _update(self, owner_key: int, asked: Train, budget: Budget) -> Answer:
         classifier_id = asked.classifier_id
         assert classifier_id is not None, "a request for an update names its classifier"
         before = await self._store.load(classifier_id, owner_key)
@@ -68,7 +69,7 @@ class Trainer:
             raise not_found(classifier_id)
         check_classes(len({*before.labels, *asked.distinct}))
         try:
-            embedded = await self._embedded(asked, before.model)
+            embedded = await self._embedded(asked, before.model, budget)
         except UnknownModel:
             raise model_gone() from None
         if embedded.vectors.shape[1] != before.dimension_count:
@@ -82,8 +83,13 @@ class Trainer:
             raise FieldError(Refusal(409, "CONFLICT_RESOURCE_BUSY", message))
         return _answer(classifier_id, asked, embedded)
 
-    async def _embedded(self, asked: Train, model: str) -> Vectors:
-        found = await self._embedder.embed(asked.items, model)
+    async def _embedded(self, asked: Train, model: str, budget: Budget) -> Vectors:
+        items = await self._embedder.opened(asked.items, model)
+        if budget.is_set:
+            counted = await self._embedder.count(items, model)
+            budget.check(None if counted is None else counted * asked.iterations)
+        found = await self._embedder.embed(items, model)
+        budget.check(_cost(asked, found))
         if not np.isfinite(found.vectors).all():
             # Once learned, it could not be unlearned.
             raise ModelUnavailable(found.model, "it gave vectors that are no numbers")
@@ -113,5 +119,9 @@ def _too_many() -> FieldError:
 
 
 def _answer(classifier_id: object, asked: Train, embedded: Vectors) -> Answer:
-    tokens = sum(embedded.tokens) * asked.iterations
+    tokens = _cost(asked, embedded)
     return Answer(answers.trained(classifier_id, len(asked.items), tokens), tokens)
+
+
+def _cost(asked: Train, embedded: Vectors) -> int:
+    return sum(embedded.tokens) * asked.iterations

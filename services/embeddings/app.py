@@ -4,6 +4,7 @@ It refuses in the envelope of the api. hosts, and never charges for a refusal.
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from services.embeddings.ask import read
 from services.embeddings.shape import body
 from services.fields import Fields
 from services.models import door
+from services.models.budget import Budget
 from services.models.engine import Engine
 from services.models.fetching import PictureFetcher
 from services.models.hosting import Part, alone
@@ -34,20 +36,23 @@ class Embeddings:
         return path in PATHS
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        return await door.post(request, self._work)
+        return await door.post(request, partial(self._work, Budget.of(request)))
 
-    async def _work(self, fields: Fields) -> door.Answer:
+    async def _work(self, budget: Budget, fields: Fields) -> door.Answer:
         ask = read(fields, self._engine.dimension)
         self._engine.check_pictures(ask.items, ask.model)
         items = await self._pictures.opened(ask.items)
-        found = await self._engine.embed(
-            items, model=ask.model, truncate=ask.truncate, late_chunking=ask.late_chunking
-        )
+        how = {"truncate": ask.truncate, "late_chunking": ask.late_chunking}
+        if budget.is_set:
+            budget.check(await self._engine.count(items, model=ask.model, **how))
+        found = await self._engine.embed(items, model=ask.model, **how)
+        tokens = sum(found.tokens)
+        budget.check(tokens)
         if len(items) <= FEW_ROWS:
             written = body(found, ask)
         else:
             written = await asyncio.to_thread(body, found, ask)
-        return door.Answer(written, sum(found.tokens))
+        return door.Answer(written, tokens)
 
 
 def parts(engine: Engine, pictures: PictureFetcher) -> list[Part]:

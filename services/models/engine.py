@@ -123,6 +123,28 @@ class Engine:
             raise NotOffered(f"late_chunking is not offered by the model {name}")
         return _embedded(*await found.text.late(words, truncate), name)
 
+    async def count(
+        self,
+        texts: Sequence[str | Picture],
+        *,
+        model: str | None,
+        truncate: bool = False,
+        late_chunking: bool = False,
+    ) -> int | None:
+        """What `embed` will count in all, without computing; None where only it can tell.
+
+        Raises what `embed` raises of such an input.
+        """
+        found = self._model(self.resolve(model))
+        if isinstance(found.text, RemoteText):
+            return None
+        words = [item for item in texts if isinstance(item, str)]
+        seen = [item for item in texts if isinstance(item, Picture)]
+        tokens = sum(await found.text.counts(words, truncate, late_chunking=late_chunking))
+        if seen and found.vision is not None:
+            tokens += sum(found.vision.tokens(picture) for picture in seen)
+        return tokens
+
     async def passages(
         self, texts: Sequence[str], *, model: str | None, truncate: bool = False
     ) -> Passages:

@@ -65,6 +65,13 @@ class LocalText:
         self._window = entry.window_tokens - self._tokens.specials
         self._lanes = Lanes(self._compute, running, lanes)
 
+    async def counts(
+        self, texts: Sequence[str], truncate: bool, *, late_chunking: bool = False
+    ) -> list[int]:
+        """The tokens of every text as `passages` or `late` would count them."""
+        contents = await self._contents(texts, truncate)
+        return self._counts(self._together(contents, truncate) if late_chunking else contents)
+
     async def passages(self, texts: Sequence[str], truncate: bool) -> Passages:
         """Every text as its windows. Raises InputTooLong."""
         contents = await self._contents(texts, truncate)

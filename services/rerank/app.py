@@ -4,6 +4,7 @@ It refuses in the envelope of the api. hosts, and never charges for a refusal.
 """
 
 import asyncio
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from services.fields import Fields
 from services.models import door
+from services.models.budget import Budget
 from services.models.engine import Engine
 from services.models.fetching import PictureFetcher
 from services.models.hosting import Part, alone
@@ -37,18 +39,27 @@ class Rerank:
         return path in PATHS
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        return await door.post(request, self._work)
+        return await door.post(request, partial(self._work, Budget.of(request)))
 
-    async def _work(self, fields: Fields) -> door.Answer:
+    async def _work(self, budget: Budget, fields: Fields) -> door.Answer:
         ask = read(fields)
         model = self._engine.resolve(ask.model)
+        if budget.is_set:
+            budget.check(await self._counted(ask, model))
         query = await self._engine.embed([ask.query], model=model, truncate=ask.truncate)
         found = await self._engine.passages(ask.texts, model=model, truncate=ask.truncate)
         tokens = sum(query.tokens) + sum(found.tokens)
+        budget.check(tokens)
         arguments = (ask, model, tokens, query.vectors[0], found)
         if len(ask.query) + sum(map(len, ask.texts)) <= SMALL_CHARACTERS:
             return door.Answer(_written(*arguments), tokens)
         return door.Answer(await asyncio.to_thread(_written, *arguments), tokens)
+
+    async def _counted(self, ask: Ask, model: str) -> int | None:
+        """What it will cost; None where that is only known afterwards."""
+        query = await self._engine.count([ask.query], model=model, truncate=ask.truncate)
+        texts = await self._engine.count(ask.texts, model=model, truncate=ask.truncate)
+        return None if query is None or texts is None else query + texts
 
 
 def parts(engine: Engine, _pictures: PictureFetcher) -> list[Part]:

@@ -34,15 +34,22 @@ class Desk:
     base: str
 
     async def ask(
-        self, method: str, path: str, body: bytes | object = b"", key: int | None = 1
+        self,
+        method: str,
+        path: str,
+        body: bytes | object = b"",
+        key: int | None = 1,
+        *,
+        budget: int | None = None,
     ) -> Answer:
         raw = body if isinstance(body, bytes) else orjson.dumps(body)
+        headers = _headers(method, path, raw, key)
+        if budget is not None:
+            headers["x-token-budget"] = str(budget)
         async with (
             asyncio.timeout(30),
             aiohttp.ClientSession() as session,
-            session.request(
-                method, self.base + path, headers=_headers(method, path, raw, key), data=raw
-            ) as response,
+            session.request(method, self.base + path, headers=headers, data=raw) as response,
         ):
             return Answer(response.status, dict(response.headers), await response.read())
 

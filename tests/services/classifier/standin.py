@@ -13,6 +13,7 @@ import numpy as np
 from services.classifier.sums import Floats
 from services.models.faults import InputTooLong, NoPictures, UnknownModel
 from services.models.inputs import Item
+from services.models.pictures import Picture
 
 MODEL = "stand-in"
 ALIAS = "known-by-another-name"
@@ -33,8 +34,10 @@ class StandIn:
 
     dimension: int = DIMENSION
     model: str = MODEL
+    # Whether nobody can tell beforehand what it will count.
+    is_remote: bool = False
     hold: asyncio.Event = field(default_factory=asyncio.Event)
-    asked: list[Item] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     # One permit per call that has come as far as the hold.
     reached: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
@@ -46,16 +49,24 @@ class StandIn:
             raise UnknownModel(model, (self.model, ALIAS))
         return self.model
 
-    async def embed(self, items: Sequence[Item], model: str) -> Found:
-        name = self.resolve(model)
-        texts = []
+    async def opened(self, items: Sequence[Item], model: str) -> list[str | Picture]:
+        found: list[str | Picture] = []
         for index, item in enumerate(items):
             if not isinstance(item, str):
-                raise NoPictures(index, name)
-            if len(item.split()) > MOST_TOKENS:
-                raise InputTooLong(index, len(item.split()), MOST_TOKENS)
-            texts.append(item)
-        self.asked.extend(items)
+                raise NoPictures(index, self.resolve(model))
+            found.append(item)
+        return found
+
+    async def count(self, items: Sequence[str | Picture], model: str) -> int | None:
+        return None if self.is_remote else sum(tokens(str(item)) for item in items)
+
+    async def embed(self, items: Sequence[str | Picture], model: str) -> Found:
+        name = self.resolve(model)
+        texts = [str(item) for item in items]
+        for index, text in enumerate(texts):
+            if tokens(text) > MOST_TOKENS:
+                raise InputTooLong(index, tokens(text), MOST_TOKENS)
+        self.asked.extend(texts)
         self.reached.release()
         await self.hold.wait()
         vectors = await asyncio.to_thread(embed, texts, self.dimension)

@@ -13,6 +13,7 @@ from services.classifier.learning import learn
 from services.classifier.store import Store
 from services.classifier.training import Trainer
 from services.classifier.uses import Uses
+from services.models.budget import Budget
 from services.models.door import Answer
 from tests.services.classifier.standin import MODEL, StandIn
 
@@ -53,7 +54,7 @@ async def test_thousand_inputs_by_256_labels_leave_the_loop_free() -> None:
     sizes: list[Answer] = []
 
     async def work() -> None:
-        sizes.append(await scorer.zero_shot(asked))
+        sizes.append(await scorer.zero_shot(asked, Budget()))
 
     assert await least_gap_s(work) < LIMIT_S
     assert len(sizes[-1].body) > 8_000_000
