@@ -68,7 +68,9 @@ async def test_forged_old_unsigned_and_unreadable_bodies_are_refused_and_not_kep
 async def test_events_of_another_mode_account_or_kind_are_accepted_and_forgotten(
     shop: Shop,
 ) -> None:
-    nameless = {"data": {"object": {"id": "cs_\x00", "object": "checkout.session"}}}
+    nameless: dict[str, object] = {
+        "data": {"object": {"id": "cs_\x00", "object": "checkout.session"}}
+    }
     named = {"object": "charge", "payment_intent": "pi\x00", "metadata": {"order_id": "\x00"}}
     foreign: list[dict[str, object]] = [
         {"livemode": True},
