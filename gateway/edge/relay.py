@@ -13,10 +13,19 @@ from gateway.edge.answer import Answer
 from gateway.edge.connection import ClientTooSlow
 from gateway.edge.crossing import Crossing
 from gateway.edge.endings import ended_event, error_event
-from gateway.edge.foreign import NOT_LET_IN, is_envelope, refused_by_service
+from gateway.edge.foreign import NOT_LET_IN, is_envelope, is_other_form, refused_by_service
 from gateway.edge.growing import BalanceEnded, Grower, Growth
 from gateway.edge.passing import retry_line, service_lines, usage_lines
-from gateway.edge.reports import VOID, Watch, is_json, is_sse, read_whole, rule_of, watch_of
+from gateway.edge.reports import (
+    VOID,
+    Watch,
+    content_type,
+    is_json,
+    is_sse,
+    read_whole,
+    rule_of,
+    watch_of,
+)
 from gateway.edge.sse import SseWatch
 from gateway.edge.usage import NOTHING_READ, Reading
 from gateway.errors import AnswerBroken, Problem, ServiceFault, ServiceTimeout
@@ -185,7 +194,8 @@ class Relay:
             told = {"request_id": crossing.passage.request_id}
             _LOG.error("%s does not let the gateway in: %r", product.name, body[:200], extra=told)
             return refusals.service_failed(product.name, answer.status)
-        if not (is_json(answer) and is_envelope(body, product.family)):
+        known = is_json(answer) and is_envelope(body, product.family)
+        if not known and not is_other_form(content_type(answer), body, product.family):
             return refused_by_service(product.name, answer.status, body)
         voided = rule_of(answer) == VOID
         outcome = Outcome.SERVICE_VOID if voided else Outcome.SERVICE_REFUSED

@@ -31,16 +31,17 @@ def rule_of(answer: Answer) -> str | None:
 
 def is_json(answer: Answer) -> bool:
     """Whether the body says that it is JSON."""
-    kind = _content_type(answer)
+    kind = content_type(answer)
     return kind == b"application/json" or kind.endswith(b"+json")
 
 
 def is_sse(answer: Answer) -> bool:
     """Whether the body is a stream of events."""
-    return _content_type(answer) == b"text/event-stream"
+    return content_type(answer) == b"text/event-stream"
 
 
-def _content_type(answer: Answer) -> bytes:
+def content_type(answer: Answer) -> bytes:
+    """What the body says it is, without parameters, in small letters."""
     return (answer.header(b"content-type") or b"").partition(b";")[0].strip().lower()
 
 

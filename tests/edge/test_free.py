@@ -121,6 +121,22 @@ async def test_a_refusal_of_the_service_in_a_foreign_format_is_told_in_ours(
     assert found["request_id"] == reply.request_id
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/plain; charset=utf-8", b"ParamValidationError: Invalid protocol ftp:\n"),
+        ("text/event-stream", b'event: error\ndata: {"readableMessage": "no"}\n\n'),
+    ],
+)
+async def test_a_refusal_of_the_reader_in_the_form_that_was_asked_for_passes_and_is_free(
+    door: Door, key: Key, reader: Stub, kind: str, body: bytes
+) -> None:
+    reader.script = answering(body, status=400, kind=kind)
+    reply = await door.ask("GET", "/https://a.example/", host=READER, key=key)
+    assert (reply.status, reply["content-type"], reply.body) == (400, kind, body)
+    await paid(door, key, reply.request_id, Cost("service_refused", 0, None, status=400), "reader")
+
+
 @pytest.mark.parametrize("body", [b'{"detail": "busy"}', b"busy"])
 async def test_a_service_that_is_busy_is_told_with_a_time_to_wait(
     door: Door, key: Key, embeddings: Stub, body: bytes
