@@ -156,14 +156,22 @@ def _api(problem: Problem, request_id: str) -> dict[str, Any]:
         **_extra(problem),
         "code": problem.code,
         "request_id": request_id,
-        "message": problem.detail,
+        "message": (message := _naming(problem)),
         "error": {
-            "message": problem.detail,
+            "message": message,
             "type": error_type,
             "code": problem.code,
             "param": param,
         },
     }
+
+
+def _naming(problem: Problem) -> str:
+    """The sentence, with the field that it is about for who reads nothing else."""
+    param = problem.fields.get("field")
+    if problem.status != 422 or param is None or str(param) in problem.detail:
+        return problem.detail
+    return f"{param}: {problem.detail}"
 
 
 def _deepsearch(problem: Problem, request_id: str, now_ms: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ async def test_wrong_fields_are_named(shop: Shop) -> None:
         told = await shop.door.ask("POST", "/v1/billing/checkout", bearer=key, document=document)
         assert told.status == 422, (document, told)
         assert told.json()["error"]["param"] == field, told
+        assert field in told.json()["message"], told
     assert shop.stripe.desk.world.all("checkout.session") == []
     items = (await shop.door.ask("GET", "/v1/billing/orders", bearer=key)).json()["items"]
     assert items == []

@@ -110,6 +110,22 @@ async def test_dispute_suspends_and_takes_all_and_a_won_one_gives_all_back(shop:
     assert await shop.proven()
 
 
+async def test_won_dispute_is_settled_though_no_balance_can_hold_all_of_it(shop: Shop) -> None:
+    minted, order_id, session = await _paid(shop)
+    key = minted["api_key"]
+    dispute = await shop.stripe.dispute(session)
+    await shop.reaches(key, order_id, "disputed")
+    trial, room = (await shop.balance(key))[0], 1_000
+    credit = {"tokens": 2**53 - 1 - trial - room, "bucket": "paid", "ref": "much"}
+    await shop.door.ops("POST", f"/admin/keys/{minted['key_id']}/credit", document=credit)
+    await shop.stripe.win(dispute["id"])
+    await shop.reaches(key, order_id, "paid")
+    await _paid_tokens(shop, key, 2**53 - 1 - trial)
+    sums = await shop.door.node.ground.book.account_sums()
+    assert sums["writeoff"] == SMALL_TOKENS - room
+    assert await shop.proven()
+
+
 async def test_lost_dispute_stays_and_only_an_operator_lifts_the_suspension(shop: Shop) -> None:
     minted, order_id, session = await _paid(shop)
     key = minted["api_key"]

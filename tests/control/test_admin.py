@@ -150,7 +150,7 @@ EVERY_MISTAKE_HAS_ITS = [
     ("credit", {"tokens": 2**53, "bucket": "paid", "ref": "r"}, f"from 1 to {2**53 - 1}"),
     ("credit", {"tokens": True, "bucket": "paid", "ref": "r"}, "tokens must be a whole"),
     ("credit", {"tokens": "1", "bucket": "paid", "ref": "r"}, "tokens must be a whole"),
-    ("credit", {"tokens": 2**62, "bucket": "paid", "ref": "r"}, "No balance can hold"),
+    ("credit", {"tokens": 2**53 - 1, "bucket": "paid", "ref": "r"}, "No balance can hold"),
     ("credit", {"tokens": 1, "bucket": "gold", "ref": "r"}, "bucket must be paid or trial"),
     ("credit", {"tokens": 1, "bucket": [], "ref": "r"}, "bucket must be paid or trial"),
     ("credit", {"tokens": 1, "bucket": "paid", "ref": "r", "key": 1}, "'key' is not known"),
