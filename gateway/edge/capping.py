@@ -43,8 +43,11 @@ def needs_whole_body(product: Product) -> bool:
 
 
 def takes_budget(product: Product) -> bool:
-    """Whether the service keeps to a budget by itself (`x-token-budget`)."""
-    return product.holding in (Holding.LEARNED, Holding.BUDGET)
+    """Whether the service keeps to a budget by itself (`x-token-budget`).
+
+    Those that count an input do so exactly before they begin, and refuse what would cost more.
+    """
+    return product.holding in (Holding.LEARNED, Holding.BUDGET) or needs_whole_body(product)
 
 
 async def counted(product: Product, body: bytes, tokenizer: Tokenizer) -> Input | None:
@@ -58,6 +61,8 @@ async def surely_above(
     product: Product, bound: Bound, body: bytes | None, cap: int, tokenizer: Tokenizer
 ) -> Problem | None:
     """Why a request cannot be kept within its cap; None where it may be."""
+    if product.counting is not Counting.FREE and cap < product.least_cap_tokens:
+        return refusals.max_charge_too_low(product.name, product.least_cap_tokens, cap)
     if product.counting is Counting.FREE or bound.hold_tokens <= cap:
         return None
     if not needs_whole_body(product):

@@ -59,12 +59,15 @@ def allowed_lines(product: Product, raw_headers: RawHeaders) -> bytes:
 
 
 def budgeted_lines(product: Product, raw_headers: RawHeaders, budget_tokens: int) -> bytes:
-    """The same, with a budget that the service must keep to: the client's own if that is less."""
-    others = []
+    """The same, with a budget that the service must keep to: the client's own if that is less.
+
+    Only where the product knows such a header of clients; elsewhere it means nothing.
+    """
+    others, is_theirs = [], product.forwards(_BUDGET.decode("ascii"))
     for name, value in raw_headers:
         if name.lower() != _BUDGET:
             others.append((name, value))
-        elif value.isdigit() and len(value) <= 15 and int(value):
+        elif is_theirs and value.isdigit() and len(value) <= 15 and int(value):
             budget_tokens = min(budget_tokens, int(value))
     return allowed_lines(product, tuple(others)) + b"%b: %d\r\n" % (_BUDGET, budget_tokens)
 

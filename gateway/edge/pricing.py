@@ -1,7 +1,8 @@
 """POST /v1/price: the client sends the request that it would send, and hears what it would cost.
 
 `{"product" or "path", "method", "headers", "body"}`; a path may be a whole address. A body that is
-an object is taken as the JSON of it, one that is a text as exactly these bytes.
+an object is taken as the JSON of it without blanks, one that is a text as exactly these bytes:
+only for that the worst is sure, where the bytes of a body are what is held.
 Refuses to count long texts for people without a key: that would be work for nothing.
 """
 
@@ -36,6 +37,7 @@ class Thought:
     route: Route | Problem
     headers: CIMultiDict[str]
     body: bytes
+    is_to_the_byte: bool
 
 
 class Pricing:
@@ -89,7 +91,7 @@ class Pricing:
             measured = await self._measurer.weigh(
                 thought.route, thought.headers, thought.body, cap=cap
             )
-        return await self._quoter.quote(subject, measured)
+        return await self._quoter.quote(subject, measured, is_to_the_byte=thought.is_to_the_byte)
 
     async def _thought(self, exchange: Exchange, subject: Subject) -> Thought | Problem:
         most = MAX_GATHERED_BYTES if subject.key_id is not None else _WITHOUT_KEY_BYTES
@@ -115,7 +117,8 @@ class Pricing:
         unknown = sorted(document.keys() - _FIELDS)
         if unknown:
             return _wrong(unknown[0], f"is not known; there are {', '.join(sorted(_FIELDS))}")
-        body, headers = _body(document.get("body")), _headers(document.get("headers"))
+        given = document.get("body")
+        body, headers, is_exact = _body(given), _headers(document.get("headers")), _is_exact(given)
         if isinstance(headers, Problem):
             return headers
         method = document.get("method")
@@ -128,13 +131,13 @@ class Pricing:
             product = self._catalogue.products.get(name) if isinstance(name, str) else None
             if product is None:
                 return _wrong("product", f"must be one of {', '.join(self._catalogue.products)}")
-            return Thought(_route_of(product), headers, body)
+            return Thought(_route_of(product), headers, body, is_exact)
         if not isinstance(path, str):
             return _wrong("path", "must be a text such as /v1/embeddings")
         route = self._router.route(host, (method or ("POST" if body else "GET")).upper(), path)
         if isinstance(route, Route) and route.kind is not Kind.PRODUCT:
             return _wrong("path", f"{path[:120]} is not a call to a product, and costs nothing")
-        return Thought(route, headers, body)
+        return Thought(route, headers, body, is_exact)
 
 
 def _route_of(product: Product) -> Route:
@@ -155,6 +158,10 @@ def _body(given: Any) -> bytes:
     if given is None:
         return b""
     return given.encode("utf-8", "replace") if isinstance(given, str) else orjson.dumps(given)
+
+
+def _is_exact(given: Any) -> bool:
+    return given is None or isinstance(given, str)
 
 
 def _headers(given: Any) -> CIMultiDict[str] | Problem:

@@ -26,6 +26,7 @@ from gateway.products.product import Counting, Holding
 
 # A name that no request has: UUIDs are longer.
 _NOBODY: Final = "quote"
+_BY_BYTES: Final = (Holding.BODY, Holding.BODY_TIMES_ITERATIONS)
 Document = dict[str, Any]
 
 
@@ -85,8 +86,13 @@ class Quoter:
         """Whose limits and balance are looked at."""
         return await self._identifier.subject(exchange, route.family, needs_key=route.needs_key)
 
-    async def quote(self, subject: Subject, measured: Measured | Problem) -> Document:
-        """Raises RedisUnavailable and PostgresUnavailable."""
+    async def quote(
+        self, subject: Subject, measured: Measured | Problem, *, is_to_the_byte: bool = True
+    ) -> Document:
+        """Not `is_to_the_byte`: the same request may be sent in more bytes than these.
+
+        Raises RedisUnavailable and PostgresUnavailable.
+        """
         if isinstance(measured, Problem):
             return _refused(None, measured)
         product = measured.product
@@ -103,7 +109,7 @@ class Quoter:
         if decision.code is not Code.ADMITTED:
             refusal = refusal_of(subject, measured, decision)
         return {
-            **_price(subject, measured, await _expected(subject, measured)),
+            **_price(subject, measured, await _expected(subject, measured), is_to_the_byte),
             "admitted": refusal is None,
             "refusal": None if refusal is None else _told(refusal),
             **_state(subject, measured, decision),
@@ -151,7 +157,7 @@ async def _expected(subject: Subject, measured: Measured) -> Expected:
         if not measured.body:
             return Expected(None if measured.body is None else 0, "own_count")
         found = await counted(product, measured.body, measured.tokenizer)
-        return Expected(found.tokens if found and found.is_whole else None, "own_count")
+        return Expected(found.expected_tokens if found and found.is_whole else None, "own_count")
     usual = None
     if bound.class_bytes is not None:
         usual = measured.learned.middle(product.name, bound.class_bytes)
@@ -160,7 +166,9 @@ async def _expected(subject: Subject, measured: Measured) -> Expected:
     return Expected(bound.hold_tokens if usual is None else usual, "learned" if usual else "bound")
 
 
-def _price(subject: Subject, measured: Measured, expected: Expected) -> Document:
+def _price(
+    subject: Subject, measured: Measured, expected: Expected, is_to_the_byte: bool
+) -> Document:
     """What it costs: usually, at the worst, and what is set aside for it."""
     product, bound, cap = measured.product, measured.bound, measured.max_charge
     worst: int | None = bound.hold_tokens
@@ -172,6 +180,8 @@ def _price(subject: Subject, measured: Measured, expected: Expected) -> Document
         worst = product.maximum_tokens
     # A deepsearch may pass its budget by its last step.
     is_sure = product.holding is not Holding.BUDGET or cap is not None
+    if product.holding in _BY_BYTES and worst != 0:
+        is_sure = is_to_the_byte or (cap is not None and cap <= bound.hold_tokens)
     if cap is not None:
         worst = cap if worst is None else min(worst, cap)
     usual = expected.tokens

@@ -140,6 +140,8 @@ def _product(name: str, table: Mapping[str, Any], mistakes: list[str]) -> Produc
         minimum_tokens=section.integer("minimum_tokens", 0, _MAX_TPM, 0),
         maximum_tokens=section.integer("maximum_tokens", 0, MAX_TOKENS, 0) or None,
         block_tokens=section.integer("block_tokens", 0, _MAX_TPM, 0),
+        added_tokens=section.integer("added_tokens", 0, _MAX_TPM, 0),
+        least_cap_tokens=section.integer("least_cap_tokens", 0, _MAX_TPM, 0),
         usage_sources=_usage_sources(section),
         usage_paths=tuple(tuple(each.split(".")) for each in section.texts("usage_fields")),
         body_field=section.text("body_field", needed=False),

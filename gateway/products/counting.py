@@ -34,10 +34,14 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Our own count of an input; not `is_whole`: images and the like in it were not counted."""
+    """Our own count of an input; not `is_whole`: images and the like in it were not counted.
+
+    `expected_tokens`: the same with what models add to every text; it bounds nothing.
+    """
 
     tokens: int
     is_whole: bool
+    expected_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,15 @@ def input_of(product: Product, body: bytes, count: Callable[[str], int]) -> Inpu
         return None
     if not isinstance(document, dict):
         return None
-    tokens = sum(count(text) for text in _texts(document, product.body_field == "labels"))
+    counts = [count(text) for text in _texts(document, product.body_field == "labels")]
+    tokens = sum(counts)
+    expected = tokens + len(counts) * product.added_tokens
     if product.counting is Counting.INPUT_TIMES_ITERATIONS:
         iterations = document.get("num_iters")
-        tokens *= iterations if type(iterations) is int else DEFAULT_ITERATIONS
-    return Input(max(0, tokens), not any(_is_other(each) for each in _items(document)))
+        times = iterations if type(iterations) is int else DEFAULT_ITERATIONS
+        tokens, expected = tokens * times, expected * times
+    is_whole = not any(_is_other(each) for each in _items(document))
+    return Input(max(0, tokens), is_whole, max(0, expected))
 
 
 def _is_other(item: Any) -> bool:

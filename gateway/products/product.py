@@ -62,7 +62,8 @@ class Product:
     `anonymous` None means that a key is needed. `paths` are exact, except that a product with
     `takes_rest` owns every path of its host, and these are its front pages unless the query names
     a target. `body_field` tells products of one path apart. `also_host` has the product at `/`.
-    `maximum_tokens` None: no cap on a charge.
+    `maximum_tokens` None: no cap on a charge. `added_tokens`: what models usually add to every
+    text. `least_cap_tokens`: no X-Max-Charge below it is taken.
     """
 
     name: str
@@ -82,6 +83,8 @@ class Product:
     minimum_tokens: int
     maximum_tokens: int | None
     block_tokens: int
+    added_tokens: int
+    least_cap_tokens: int
     usage_sources: tuple[UsageSource, ...]
     usage_paths: tuple[tuple[str, ...], ...]
     body_field: str | None

@@ -152,6 +152,43 @@ async def test_without_a_key_and_for_free_products_no_cap_is_too_low(
     assert (reply.status, reply["x-usage-rule"]) == (200, "free")
 
 
+async def test_services_that_count_an_input_are_told_the_cap(
+    door: Door, key: Key, embeddings: Stub, classifier: Stub
+) -> None:
+    """They refuse what costs more, by the count that they charge by; that is passed on, free."""
+    reply = await capped(door, key, 4)
+    assert embeddings.turns[0].get("x-token-budget") == "4"
+    assert "x-max-charge" not in embeddings.turns[0].names
+    # A budget of the client's own is no header of this product, and means nothing.
+    await embed(door, key, THREE, **{"X-Max-Charge": "9", "X-Token-Budget": "3"})  # type: ignore[arg-type]
+    assert embeddings.turns[1].get("x-token-budget") == "9"
+    await embed(door, key, THREE)
+    assert "x-token-budget" not in embeddings.turns[2].names
+    refusal = b'{"detail": "too low", "code": "MAX_CHARGE_TOO_LOW", "needed_tokens": 9}'
+    void = [("x-usage-tokens", "0"), ("x-charge-rule", "void")]
+    embeddings.script = answering(refusal, void, status=400)
+    reply = await capped(door, key, 4)
+    assert (reply.status, reply.json()["needed_tokens"]) == (400, 9)
+    assert reply["x-usage-tokens"] == "0"
+    body = orjson.dumps({"input": ["one"], "labels": ["a", "b"]})
+    await door.ask("POST", "/v1/classify", key=key, body=body, headers=[cap(30)])
+    assert classifier.turns[0].get("x-token-budget") == "30"
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 999])
+async def test_a_deepsearch_that_may_not_cost_its_first_step_is_refused(
+    door: Door, key: Key, deepsearch: Stub, tokens: int
+) -> None:
+    """Else it would work for a token; how small a budget in the body may be is its own affair."""
+    body = b'{"messages": [{"role": "user", "content": "x"}], "budget_tokens": 5}'
+    reply = await door.ask(
+        "POST", "/v1/chat/completions", host=DEEPSEARCH, key=key, body=body, headers=[cap(tokens)]
+    )
+    assert (reply.status, b"1,000" in reply.body) == (400, True)
+    assert deepsearch.turns == []
+    assert await door.rows(key) == []
+
+
 async def test_a_capped_deepsearch_holds_the_cap_and_is_told_it(
     door: Door, key: Key, deepsearch: Stub
 ) -> None:

@@ -53,7 +53,8 @@ async def test_a_dry_run_tells_the_price_and_whether_it_would_be_admitted(
     assert reply["x-usage-tokens"] == "0"
     found = reply.json()
     assert found["product"] == "embeddings"
-    assert (found["expected_tokens"], found["expected_by"]) == (3, "own_count")
+    # Our own count, and what models add to a text.
+    assert (found["expected_tokens"], found["expected_by"]) == (5, "own_count")
     assert (found["worst_tokens"], found["worst_is_sure"]) == (len(BODY), True)
     assert found["hold_tokens"] == len(BODY)
     assert (found["admitted"], found["refusal"]) == (True, None)
@@ -160,10 +161,10 @@ async def test_a_balance_that_redis_does_not_know_is_loaded(door: Door, key: Key
 @pytest.mark.parametrize(
     ("question", "product", "expected", "worst"),
     [
-        ({"product": "embeddings", "body": BODY.decode()}, "embeddings", 3, len(BODY)),
-        ({"path": "/v1/embeddings", "body": {"input": "one"}}, "embeddings", 1, 15),
+        ({"product": "embeddings", "body": BODY.decode()}, "embeddings", 5, len(BODY)),
+        ({"path": "/v1/embeddings", "body": {"input": "one"}}, "embeddings", 3, 15),
         ({"path": f"http://{API}:80/v1/rerank", "body": "{}"}, "rerank", 0, 2),
-        ({"product": "train", "body": {"input": "one", "num_iters": 5}}, "train", 5, 145),
+        ({"product": "train", "body": {"input": "one", "num_iters": 5}}, "train", 15, 145),
         ({"path": "/v1/classify", "body": {"classifier_id": "c"}}, "classify_few_shot", 0, 21),
         ({"product": "segment", "body": {"content": "one"}}, "segment", 0, 0),
         ({"product": "deepsearch", "body": DEEP}, "deepsearch", None, 500_000),
@@ -193,13 +194,30 @@ async def test_the_price_of_a_request_that_is_only_thought_of(
 
 
 async def test_a_cap_bounds_the_worst(door: Door, key: Key) -> None:
-    found = await price(door, key, product="deepsearch", body=DEEP, headers={"x-max-charge": "900"})
-    assert (found["worst_tokens"], found["hold_tokens"]) == (900, 900)
-    assert found["expected_tokens"] <= 900
-    assert (found["max_charge"], found["worst_is_sure"]) == (900, True)
+    found = await price(
+        door, key, product="deepsearch", body=DEEP, headers={"x-max-charge": "1900"}
+    )
+    assert (found["worst_tokens"], found["hold_tokens"]) == (1_900, 1_900)
+    assert found["expected_tokens"] <= 1_900
+    assert (found["max_charge"], found["worst_is_sure"]) == (1_900, True)
     question = {"product": "embeddings", "body": {"input": "one two"}}
     found = await price(door, key, **question, headers={"X-Max-Charge": "1"})
     assert found["refusal"]["code"] == "MAX_CHARGE_TOO_LOW"
+
+
+async def test_the_worst_of_an_object_is_not_sure_as_blanks_are_held_too(
+    door: Door, key: Key
+) -> None:
+    body = {"input": ["one", "two"]}
+    for product in ("embeddings", "train"):
+        exact = await price(door, key, product=product, body=orjson.dumps(body).decode())
+        found = await price(door, key, product=product, body=body)
+        assert found["worst_tokens"] == exact["worst_tokens"]
+        assert (exact["worst_is_sure"], found["worst_is_sure"]) == (True, False)
+    for cap, is_sure in (("10", True), ("900", False)):
+        capped = {"headers": {"X-Max-Charge": cap}}
+        found = await price(door, key, product="embeddings", body=body, **capped)
+        assert found["worst_is_sure"] is is_sure
 
 
 async def test_what_was_learned_is_what_is_expected(door: Door, key: Key, reader: Stub) -> None:

@@ -113,7 +113,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "path": told(TEXT, "Path or whole address of the call."),
             "method": TEXT,
             "headers": told(ANYTHING, "As they would be sent."),
-            "body": told({}, "An object is sent as JSON, a text as it is."),
+            "body": told({}, "A text is counted as it is, an object as its JSON without blanks."),
         },
         told="The request that you would send.",
     ),
@@ -124,7 +124,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "expected_tokens": maybe(COUNT),
             "expected_by": maybe(TEXT),
             "worst_tokens": maybe(COUNT),
-            "worst_is_sure": maybe(FLAG),
+            "worst_is_sure": told(
+                maybe(FLAG),
+                "False where it may be more and no cap bounds it: by a last step of deepsearch, "
+                "or by blanks between the fields of a body that was given as an object.",
+            ),
             "hold_tokens": maybe(COUNT),
             "max_charge": maybe(COUNT),
             "admitted": FLAG,
