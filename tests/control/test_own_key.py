@@ -4,8 +4,12 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
+from gateway.keys.format import parse_key_id
 from tests.control.conftest import Open
 from tests.control.rig import COST_TOKENS, Door, until
+from tests.ledger.events import batch, charge, request_id
 
 GRANT = 10_000_000
 
@@ -136,6 +140,25 @@ async def test_a_request_shows_how_it_was_admitted_and_charged(door: Door) -> No
     assert shown["from"] == {"trial": COST_TOKENS, "paid": 0}
     assert shown["rule"] == reply["x-usage-rule"]
     assert shown["http_status"] == 200
+
+
+async def test_a_request_that_took_all_there_was_says_what_was_charged_everywhere(
+    door: Door,
+) -> None:
+    told = await door.ops("POST", "/admin/keys", document={"trial_tokens": 3_000})
+    minted = told.json()
+    key, number = minted["api_key"], parse_key_id(minted["key_id"])
+    assert number is not None
+    request = request_id(1)
+    (row,) = await door.node.ground.book.post_outcomes(batch(charge(request, number, 3_031)))
+    assert (row.trial, row.paid) == (0, 0)
+    shown = (await door.ask("GET", f"/v1/requests/{request}", bearer=key)).json()
+    assert (shown["charged"], shown["shortfall"], shown["tokens"]) == (3_000, 31, 3_031)
+    usage = (await door.ask("GET", "/v1/keys/me/usage?by=", bearer=key)).json()
+    assert usage["items"] == [{"requests": 1, "tokens": 3_000}]
+    export = await door.ask("GET", "/v1/keys/me/usage/export?format=jsonl", bearer=key)
+    # Its only chunk, without the length before it.
+    assert orjson.loads(export.body.splitlines()[1])["tokens"] == 3_000
 
 
 async def test_a_request_is_shown_to_its_owner_alone(door: Door) -> None:
