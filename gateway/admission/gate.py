@@ -21,9 +21,9 @@ from gateway.admission.copies import PATTERN, Copies
 from gateway.admission.local import LocalLimiter
 from gateway.admission.orphans import DEAD_AFTER_S, Orphans
 from gateway.admission.refusals import Refusals
-from gateway.admission.replies import decision, extension, standing
+from gateway.admission.replies import decision, extension, hold_of, standing
 from gateway.admission.riders import Riders
-from gateway.admission.scripts import DEFAULT_BUCKETS, Scripts, tag_of, tag_slots
+from gateway.admission.scripts import DEFAULT_BUCKETS, Scripts, holds_key, tag_of, tag_slots
 from gateway.errors import RedisUnavailable
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
@@ -223,6 +223,19 @@ class Gate:
         """Tokens held for a subject and how many of its requests are open."""
         found = await self.peek(subject, ())
         return found.held_tokens, found.open_requests
+
+    async def hold(self, subject: str, request_id: str) -> Hold | None:
+        """What is held for one request of this subject; None: nothing. Raises RedisUnavailable.
+
+        It is there until the ledger has the request.
+        """
+        tag = tag_of(subject)
+        packed = await self._link.call(
+            self._slots[tag], "HGET", holds_key(tag, subject), request_id
+        )
+        if not isinstance(packed, bytes):
+            return None
+        return hold_of(f"- {subject} {request_id}", packed)
 
     async def beat(self, instance: str, ttl_ms: int) -> bool:
         """This instance is alive for `ttl_ms` from now; whether Redis knew that before."""

@@ -104,7 +104,7 @@ class PublicDoor:
         until_s = clock_s() + _POSTED_S
         while True:
             answer = await self.ask("GET", f"/v1/requests/{request_id}", key)
-            if answer.status == 200:
+            if answer.status == 200 and "state" not in answer.document:
                 return answer.document
             if clock_s() > until_s:
                 return None

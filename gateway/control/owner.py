@@ -9,10 +9,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 from uuid import UUID
 
-from gateway.admission.ask import Remaining, Standing
+from gateway.admission.ask import Hold, Remaining, Standing
 from gateway.control.call import Call, Reply
 from gateway.control.desk_parts import DeskParts
 from gateway.edge import refusals
+from gateway.edge.admitting import GRACE_MS
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import format_key_id
 from gateway.ledger.rows import BalanceRow, RequestRow
@@ -154,7 +155,10 @@ async def usage(parts: DeskParts, call: Call) -> Reply | Problem:
 
 
 async def request(parts: DeskParts, call: Call) -> Reply | Problem:
-    """One request of this key: admitted how, held, reported, charged, by which rule."""
+    """One request of this key: admitted how, held, reported, charged, by which rule.
+
+    One that is not in the ledger yet is told by its hold, which is released only after that.
+    """
     assert call.key_id is not None
     wanted = unquote(call.route.parameters[0])
     try:
@@ -162,12 +166,36 @@ async def request(parts: DeskParts, call: Call) -> Reply | Problem:
     except ValueError:
         return refusals.not_found("request", wanted[:64])
     row = await parts.shelf.request(call.key_id, wanted)
+    hold = None
     if row is None:
+        hold = await _hold(parts, call.key_id, wanted)
         await settled(parts, call.key_id)
         row = await parts.shelf.request(call.key_id, wanted)
-    if row is None:
+    if row is not None:
+        return Reply(200, request_document(row))
+    if hold is None or hold.product not in parts.catalogue.products:
         return refusals.not_found("request", wanted)
-    return Reply(200, request_document(row))
+    return Reply(200, _running_document(parts, hold))
+
+
+async def _hold(parts: DeskParts, key_id: int, request_id: str) -> Hold | None:
+    """None also where Redis cannot be asked."""
+    try:
+        return await parts.gate.hold(f"k:{key_id}", request_id)
+    except RedisUnavailable:
+        return None
+
+
+def _running_document(parts: DeskParts, hold: Hold) -> dict[str, Any]:
+    """A request that runs, as its owner reads it: nothing of it is charged yet."""
+    product = parts.catalogue.products[hold.product]
+    return {
+        "request_id": hold.request_id,
+        "product": hold.product,
+        "state": "running",
+        "admitted_at": iso(hold.deadline_ms - GRACE_MS - product.deadline_ms),
+        "held": hold.hold_tokens,
+    }
 
 
 def request_document(row: RequestRow) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from gateway.metering.outcomes import Outcome
 from gateway.telemetry import Telemetry
 
 # A hold outlives its request's deadline by this, so that only a lost one is reaped.
-_GRACE_MS: Final = 30_000
+GRACE_MS: Final = 30_000
 _HELD: Final = Code.ALREADY_HELD
 
 
@@ -146,7 +146,7 @@ class Admitter:
             measured.tpm_tokens,
             now_ms,
             started_s,
-            now_ms + measured.product.deadline_ms + _GRACE_MS,
+            now_ms + measured.product.deadline_ms + GRACE_MS,
         )
 
     def _ask(self, subject: Subject, measured: Measured, passage: Passage) -> Ask:

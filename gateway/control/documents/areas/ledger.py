@@ -53,6 +53,15 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "rule": told(TEXT, "The rule by which it was charged."),
         }
     ),
+    "RunningRequest": answer(
+        {
+            "request_id": TEXT,
+            "product": TEXT,
+            "state": {"const": "running"},
+            "admitted_at": MOMENT,
+            "held": told(COUNT, "Set aside for it up to now; nothing is charged yet."),
+        }
+    ),
     "UsageRow": answer(
         {"day": TEXT, "product": TEXT, "requests": COUNT, "tokens": WHOLE}, "day product"
     ),
@@ -166,7 +175,12 @@ OPERATIONS: Final = (
         "keys",
         "One request: held, reported, charged",
         "The id is the `x-request-id` of the answer. Only the key that asked may look.",
-        (Answer("The request.", {JSON: ref("RequestRecord")}),),
+        (
+            Answer(
+                "The request, as it ended or as it runs.",
+                {JSON: either(ref("RequestRecord"), ref("RunningRequest"))},
+            ),
+        ),
         (404,),
         key=True,
         parameters=(
