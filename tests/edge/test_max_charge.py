@@ -160,7 +160,7 @@ async def test_services_that_count_an_input_are_told_the_cap(
     assert embeddings.turns[0].get("x-token-budget") == "4"
     assert "x-max-charge" not in embeddings.turns[0].names
     # A budget of the client's own is no header of this product, and means nothing.
-    await embed(door, key, THREE, **{"X-Max-Charge": "9", "X-Token-Budget": "3"})  # type: ignore[arg-type]
+    await embed(door, key, THREE, **{"X-Max-Charge": "9", "X-Token-Budget": "3"})
     assert embeddings.turns[1].get("x-token-budget") == "9"
     await embed(door, key, THREE)
     assert "x-token-budget" not in embeddings.turns[2].names
