@@ -38,7 +38,7 @@ def test_words_are_found_by_themselves(text: str) -> None:
 
 @given(st.text(max_size=100), st.integers(1, 30))
 def test_slices_lose_nothing(text: str, size: int) -> None:
-    assert "".join(words.slices(text, size)) == text
+    assert "".join(words.slices(text, size=size)) == text
 
 
 def test_passage_shows_where_the_words_stand() -> None:
