@@ -148,6 +148,7 @@ def _api(problem: Problem, request_id: str) -> dict[str, Any]:
         place = problem.fields.get("in", "body")
         where = [place] if param is None else [place, param]
         detail = [{"loc": where, "msg": problem.detail, "type": "value_error"}]
+    message = _naming(problem)
     error_type = _TYPES.get(
         problem.status, "server_error" if problem.status >= 500 else "invalid_request_error"
     )
@@ -156,7 +157,7 @@ def _api(problem: Problem, request_id: str) -> dict[str, Any]:
         **_extra(problem),
         "code": problem.code,
         "request_id": request_id,
-        "message": (message := _naming(problem)),
+        "message": message,
         "error": {
             "message": message,
             "type": error_type,

@@ -108,14 +108,15 @@ def test_reader_envelope_has_its_seven_fields(name: str) -> None:
 def test_api_envelope_serves_python_and_openai_clients(name: str) -> None:
     problem = example(name)
     status, _, body = rendered(problem, Family.API)
-    assert body["message"] == problem.detail
     assert body["code"] == body["error"]["code"] == problem.code
-    assert body["error"]["message"] == problem.detail
+    assert body["error"]["message"] == body["message"]
+    assert body["message"].endswith(problem.detail)
     assert set(body["error"]) == {"message", "type", "code", "param"}
     if status == 422:
         assert [set(each) for each in body["detail"]] == [{"loc", "msg", "type"}]
+        assert str(body["error"]["param"]) in body["message"]
     else:
-        assert body["detail"] == problem.detail
+        assert body["detail"] == body["message"] == problem.detail
 
 
 @pytest.mark.parametrize("name", CONSTRUCTORS)
