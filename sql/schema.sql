@@ -856,7 +856,8 @@ begin
             perform refund_undelivered(array[k.request_id]);
         end if;
     end if;
-    if v_verdict = 'CLAIMED' and k.state = 'kept' then
+    if v_verdict = 'CLAIMED' and k.key_id is not null then
+        -- Whatever it was when it was read: it may have been kept in between.
         perform free_room(p_key_id, array[p_name]);
     end if;
     if v_verdict = 'CLAIMED' then
@@ -2545,4 +2546,4 @@ insert into migration (name) values
     ('0001_pre_initial.sql'), ('0002_pre_key_owner.sql'), ('0003_pre_classifiers.sql'),
     ('0004_pre_traces.sql'), ('0005_pre_billing.sql'), ('0006_pre_transfer_idempotency.sql'),
     ('0007_pre_closing.sql'), ('0008_pre_accounts.sql'), ('0009_pre_billing_mended.sql'),
-    ('0010_pre_weighed_budgets.sql'), ('0011_pre_taken.sql');
+    ('0010_pre_weighed_budgets.sql'), ('0011_pre_taken.sql'), ('0012_pre_room.sql');
