@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway import app
 from gateway.admission.gate import Gate
 from gateway.commands.ports import any_free
 from gateway.errors import PostgresUnavailable, RedisUnavailable
@@ -73,6 +74,8 @@ class House:
         self.folder = folder
         self.redis_url = redis_url
         self.port = any_free("127.0.0.1")
+        # Bound and never listening, so that no other test takes it before a gateway does.
+        self._place = app.listening_socket("127.0.0.1", self.port)
         self.postgres = Postgres(dsn, command_deadline_ms=5_000)
         self.book = Book(self.postgres, load_queries())
         self._keys = KeyStore(self.book, PEPPER.encode(), "sluice_")
@@ -232,6 +235,7 @@ class House:
         for process in self._everybody:
             process.kill()
             process.wait(10)
+        self._place.close()
         await self.postgres.close()
 
 
