@@ -1,21 +1,15 @@
 """PostgreSQL killed while outcomes are shipped: no client notices, everything comes, once."""
 
 import asyncio
-import os
-import signal
 import time
 
 from tests.crash.client import Client, Seen
 from tests.crash.conftest import Own
 from tests.crash.house import GRANT, Key, kill, until
+from tests.embedded.processes import kill_postgres
 
 AWAY_S = 1.2
 MARKED_S = 0.2
-
-
-async def _kill_postgres(own: Own) -> None:
-    os.kill(own.postgres.pid, signal.SIGKILL)
-    await own.postgres.wait_dead()
 
 
 async def _load(own: Own, key: Key, stop: asyncio.Event) -> list[Seen]:
@@ -43,7 +37,7 @@ async def test_under_load_every_request_is_answered_and_charged_once(own: Own) -
     loads = [asyncio.create_task(_load(own, key, stop)) for key in keys for _ in range(2)]
     for _ in range(2):
         await asyncio.sleep(0.3)
-        await _kill_postgres(own)
+        await kill_postgres(own.postgres)
         await asyncio.sleep(AWAY_S)
         await own.postgres.start()
     stop.set()
@@ -69,7 +63,7 @@ async def test_a_gateway_killed_meanwhile_leaves_its_charges_in_its_spool(own: O
     async with Client(house.port) as client, Client(house.port) as other:
         assert (await client.ask(key.text, tokens=5)).status == 200
         await asyncio.sleep(MARKED_S)
-        await _kill_postgres(own)
+        await kill_postgres(own.postgres)
         for _ in range(50):
             assert (await client.ask(key.text, tokens=5)).status == 200
         await asyncio.sleep(MARKED_S)
@@ -87,7 +81,7 @@ async def test_a_gateway_started_meanwhile_serves_no_key_it_does_not_know(own: O
     """503 and nothing lost; once PostgreSQL is back it serves, without a restart."""
     house = own.house
     key = await house.mint()
-    await _kill_postgres(own)
+    await kill_postgres(own.postgres)
     await house.gateway()
     async with Client(house.port) as client:
         assert (await client.ask(key.text, tokens=5)).status == 503
@@ -108,7 +102,7 @@ async def test_a_gateway_asked_to_stop_meanwhile_leaves_its_spool_to_the_worker(
     key = await house.mint()
     async with Client(house.port) as client:
         assert (await client.ask(key.text, tokens=5)).status == 200
-        await _kill_postgres(own)
+        await kill_postgres(own.postgres)
         assert (await client.ask(key.text, tokens=5)).status == 200
     gateway.terminate()
     assert await asyncio.to_thread(gateway.wait, 20) == 0, house.logs()

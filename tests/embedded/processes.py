@@ -1,12 +1,16 @@
 """Looking at processes from outside: who descends from whom, and who is left."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from gateway.embedded.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a test process is started with to be an ordinary user, when it is root itself.
@@ -50,6 +54,17 @@ def left_after(family_before: Sequence[Seen], patience_s: float) -> list[Seen]:
         if not left or time.monotonic() > give_up_s:
             return left
         time.sleep(0.01)
+
+
+async def kill_postgres(server: PostgresServer) -> None:
+    """kill -9 of the postmaster and of its backends, which alone would serve on for a moment."""
+    everybody = family(server.pid)
+    for seen in everybody:
+        if seen.alive:
+            os.kill(seen.pid, signal.SIGKILL)
+    await server.wait_dead()
+    left = await asyncio.to_thread(left_after, everybody, 20.0)
+    assert not left, left
 
 
 def start_python(
