@@ -1,6 +1,6 @@
 # make up      set up, then run everything in the foreground; Ctrl-C stops it
 # make up STRIPE=stand-in   the same, with a stand-in for Stripe beside it: nothing is paid
-# make test    set up, then run the whole test suite
+# make test    set up, then run the whole test suite; the few that failed once more, alone
 # make check   format, lint and types
 # make bench   the numbers, written to ops/bench/
 # make bench-quality  how good and how fast the models are, beside bare loops and BM25
@@ -35,7 +35,7 @@ up: setup
 	@exec setpriv --pdeathsig TERM -- $(or $(UP.$(STRIPE)),$(error STRIPE is real or stand-in))
 
 test: setup
-	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@.venv/bin/python -m tests.suite -n 2 --dist loadfile $(ARGS)
 
 check: setup
 	@.venv/bin/ruff format --check .
