@@ -16,6 +16,7 @@ from gateway.admission.reserves import Reserves
 from gateway.billing.port import open_port
 from gateway.billing.stripe_books import StripeBooks
 from gateway.billing.till import Till
+from gateway.conditions import Conditions
 from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
 from gateway.control.readiness import Readiness, spools_of_machine, stores
@@ -60,6 +61,7 @@ class Ground:
     publisher: Publisher
     vitals: Vitals
     tracer: Tracer | None
+    conditions: Conditions
 
 
 @asynccontextmanager
@@ -87,7 +89,8 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             await link.open()
         except RedisUnavailable as fault:
             _LOG.warning("Redis is not there yet: %s", fault)
-        vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir)
+        conditions = Conditions()
+        vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir, conditions)
         sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
         stack.push_async_callback(ended, sampling)
         yield Ground(
@@ -105,6 +108,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             publisher,
             vitals,
             await stack.enter_async_context(tracing(settings)),
+            conditions,
         )
 
 

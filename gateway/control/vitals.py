@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from gateway.conditions import CONDITIONS, Conditions
 from gateway.metering.spool import Spool
 from gateway.metering.spool_files import segment_path
 from gateway.telemetry import Telemetry
@@ -51,12 +52,14 @@ class Vitals:
         link: LinkCounters,
         postgres: QueryCounter,
         data_dir: Path,
+        conditions: Conditions | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._publisher = publisher
         self._link = link
         self._postgres = postgres
         self._data_dir = data_dir
+        self._conditions = conditions or Conditions()
         self._due_s: float | None = None
         self._spool: Spool | None = None
         self._told = True
@@ -87,6 +90,9 @@ class Vitals:
         telemetry.spool_depth.set(0 if spool is None else spool.depth)
         telemetry.spool_bytes.set(0 if spool is None else unposted_bytes(spool))
         telemetry.spool_failing.set(0 if spool is None or spool.healthy else 1)
+        now = self._conditions.now()
+        for name in CONDITIONS:
+            telemetry.conditions.labels(name).set(int(name in now))
         self._sample_machine()
         try:
             self._publisher.publish(telemetry.counts(), telemetry.standings(), telemetry.newest())

@@ -114,6 +114,9 @@ class Telemetry:
             "sluice_spool_failing", "Gateway processes whose disk does not take outcomes"
         )
         self.gateways = self._level("sluice_gateways", "Gateway processes that run")
+        self.conditions = self._levels(
+            "sluice_condition", "Processes that do worse than they should, by what it is", "name"
+        )
 
     def _declare_stores(self) -> None:
         self.redis_round_trips = self._tally(

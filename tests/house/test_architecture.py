@@ -10,6 +10,7 @@ RANKS = {
     "gateway.units": 0,
     "gateway.errors": 0,
     "gateway.settings": 1,
+    "gateway.conditions": 1,
     "gateway.telemetry": 1,
     "gateway.postgres": 1,
     "gateway.redis_link": 1,
