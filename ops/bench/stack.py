@@ -37,6 +37,8 @@ class Stack:
     database_url: str
     redis_url: str
     environment: dict[str, str]
+    redis_pid: int
+    postgres_pid: int
 
     def settings(self, **changes: object) -> dict[str, str]:
         """The environment with some settings changed."""
@@ -61,7 +63,8 @@ async def stack() -> AsyncIterator[Stack]:
             "SLUICE_KEYS_PER_ADDRESS": "1000",
             "PYTHONPATH": str(ROOT),
         }
-        yield Stack(folder, postgres.dsn, redis.url, os.environ | own)
+        environment = os.environ | own
+        yield Stack(folder, postgres.dsn, redis.url, environment, redis.pid, postgres.pid)
     finally:
         await asyncio.gather(postgres.stop(), redis.stop())
         shutil.rmtree(folder, ignore_errors=True)
