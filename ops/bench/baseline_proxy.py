@@ -1,7 +1,7 @@
 """The yardstick: an empty reverse proxy as anyone would write it with aiohttp.
 
-aiohttp server, one shared ClientSession, streaming, no features, the same event loop as ours. A body
-keeps the framing that it came with: a length where there was one, else chunks.
+aiohttp server, one shared ClientSession, streaming, no features, the same event loop as ours.
+A body keeps the framing that it came with: a length where there was one, else chunks.
 """
 
 import sys

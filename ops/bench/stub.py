@@ -1,8 +1,8 @@
 """A service as fast as Python can make one: a prepared 1 KB JSON answer for every request.
 
-`/stream` paths answer 100 MB in chunks, for the memory measurement. Refuses to look at bodies, but
-takes them with a length and in chunks: a stub that takes a chunk for a second request answers twice,
-which costs a proxy its connection and made the yardstick look twice as expensive as it is.
+`/stream` paths answer 100 MB in chunks, for the memory measurement. Refuses to look at bodies,
+but takes them with a length and in chunks: one that takes a chunk for a second request answers
+twice, which costs a proxy its connection and makes the yardstick look twice as dear as it is.
 """
 
 import asyncio
