@@ -1,0 +1,113 @@
+"""Which servers a DSN names, and a connection to the one that is wanted.
+
+`postgresql://user@a:5432,b:5432/db?target_session_attrs=read-write` names two. They are tried in
+turn, the one that was right last first; each has its share of the time, so that a silent one does
+not use up all of it (asyncpg bounds all hosts together, and stops at one that is starting up).
+
+Refuses a server that takes no writes, where several are named and nothing else is asked for: the
+ledger is written. A single server is taken as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from gateway.errors import PostgresUnavailable
+from gateway.postgres.faults import READ_ONLY
+
+_PORT: Final = 5432
+Server = tuple[str, int]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+def wants_tls(dsn: str) -> bool:
+    """TLS only where the DSN says so: asyncpg's default reads certificates from HOME."""
+    asked = parse_qs(urlsplit(dsn).query).get("sslmode", ["disable"])[0]
+    return asked not in ("disable", "allow", "prefer")
+
+
+def named_by(dsn: str) -> Sequence[Server]:
+    """The servers in their order; empty when the DSN names at most one, which asyncpg reads."""
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    hosts = [unquote(h) for h in parts.netloc.rpartition("@")[2].split(",") if h]
+    ports = [p for text in query.get("port", []) for p in text.split(",") if p]
+    if not hosts:
+        hosts = [h for text in query.get("host", []) for h in text.split(",") if h]
+    if len(hosts) < 2:
+        return ()
+    found = []
+    for place, host in enumerate(hosts):
+        name, port = _split(host)
+        if port is None and ports:
+            port = int(ports[place] if len(ports) == len(hosts) else ports[0])
+        found.append((name, _PORT if port is None else port))
+    return found
+
+
+def _split(host: str) -> tuple[str, int | None]:
+    """`name`, `name:port`, `[v6]`, `[v6]:port`, or a folder of sockets."""
+    if host.startswith("/"):
+        return host, None
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        return name, int(rest[1:]) if rest.startswith(":") else None
+    name, _, port = host.partition(":")
+    return name, int(port) if port else None
+
+
+class Servers:
+    """Connects to what `dsn` names; shared by all pools, it knows which server was right."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._named = list(named_by(dsn))
+        asked = parse_qs(urlsplit(dsn).query).get("target_session_attrs", [])
+        self._attribute = asked[0] if asked else SessionAttribute.read_write.value
+        self._tls = None if wants_tls(dsn) else False
+
+    async def connect(self, session: Mapping[str, str], limit_s: float, **how: Any) -> Connection:
+        """A connection with these settings of its session, within the time.
+
+        Raises what asyncpg raises, or PostgresUnavailable where no server of several was right.
+        """
+        common: dict[str, Any] = {"ssl": self._tls, "server_settings": dict(session), **how}
+        if not self._named:
+            line: Connection = await asyncpg.connect(self.dsn, timeout=limit_s, **common)
+            return line
+        told = []
+        # One share more than servers: what is left is for the statement.
+        share_s = limit_s / (len(self._named) + 1)
+        for server in list(self._named):
+            host, port = server
+            try:
+                line = await asyncpg.connect(
+                    self.dsn,
+                    host=host,
+                    port=port,
+                    timeout=share_s,
+                    target_session_attrs=SessionAttribute(self._attribute),
+                    **common,
+                )
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                told.append(f"{host}:{port}: {str(error) or type(error).__name__}")
+            except asyncpg.InternalClientError:
+                told.append(f"{host}:{port}: it is not {self._attribute}")
+            else:
+                self._remember(server)
+                return line
+        raise PostgresUnavailable("; ".join(told))
+
+    def _remember(self, server: Server) -> None:
+        """The next connection begins here."""
+        if self._named[0] != server:
+            self._named.remove(server)
+            self._named.insert(0, server)
+
+
+def is_read_only(error: asyncpg.PostgresError) -> bool:
+    """Whether a server said that it takes no writes."""
+    return bool(error.sqlstate == READ_ONLY)
