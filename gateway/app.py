@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway.billing.house import Billing, billing
 from gateway.control.readiness import Readiness
 from gateway.control.web.house import watch_of, web_side
+from gateway.edge.overload import Overload
 from gateway.edge.pipeline import Pipeline
 from gateway.edge.repeats import Repeats
 from gateway.edge.request_ids import new_request_id
@@ -100,7 +101,11 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         metering = Meter if base.tracer is None else partial(TracedMeter, base.tracer)
         meter = metering(spool, gate, AdmissionNumbers(), telemetry, instance, loop.time)
         shipper = Shipper(spool, book, gate, meter, telemetry)
-        upstreams = Upstreams(dict(settings.service_urls))
+        upstreams = Upstreams(settings.service_urls, settings.service_requests, telemetry)
+        base.conditions.watch("service_breaker", upstreams.troubles)
+        overload = Overload()
+        base.conditions.watch("overload", overload.trouble)
+        await stack.enter_async_context(asynccontextmanager(overload.run)())
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
         shop = await stack.enter_async_context(_billing(base))
         repeats = Repeats(base.answers, meter, telemetry)
@@ -109,7 +114,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             web_side(settings, lambda text: key_hmac(pepper, text))
         )
         server, pipeline, readiness = front_door(
-            base, meter, upstreams, secrets, shop, repeats, web
+            base, meter, upstreams, secrets, shop, repeats, web, overload
         )
         pulse = Pulse(
             gate,

@@ -21,6 +21,7 @@ from gateway.edge.growing import Grower
 from gateway.edge.hosts import Router
 from gateway.edge.identify import Identifier
 from gateway.edge.measure import Measurer
+from gateway.edge.overload import Overload
 from gateway.edge.pipeline import Door, Parts, Pipeline
 from gateway.edge.pricing import Pricing
 from gateway.edge.quoting import Quoter
@@ -28,6 +29,7 @@ from gateway.edge.relay import Relay
 from gateway.edge.repeats import Repeats
 from gateway.edge.room import BodyRoom
 from gateway.edge.server import Bounds, Server, make_server
+from gateway.edge.shedding import Shedder
 from gateway.edge.token_field import TokenField
 from gateway.edge.traced import TracedForwarder, TracedPipeline
 from gateway.edge.unmetered import Unmetered
@@ -47,6 +49,7 @@ def front_door(
     shop: Billing | None,
     repeats: Repeats,
     web: Web,
+    overload: Overload,
 ) -> tuple[Server, Pipeline, Readiness]:
     """The request path on top of everything else."""
     settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
@@ -72,7 +75,7 @@ def front_door(
         shop,
     )
     doors = {**Desk(desk, Site(desk, web)).doors(), **unmetered.doors()}
-    parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats)
+    parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats, overload)
     tracer = base.tracer
     pipeline = Pipeline(parts) if tracer is None else TracedPipeline(parts, tracer)
     one_in = settings.access_log
@@ -89,6 +92,7 @@ def _request_path(
     signer: Signer,
     doors: Mapping[Kind, Door],
     repeats: Repeats,
+    overload: Overload,
 ) -> Parts:
     """What a product call goes through, and what only asks for its price."""
     settings, gate, book = base.settings, base.gate, base.book
@@ -103,7 +107,7 @@ def _request_path(
         router,
         identifier,
         measurer,
-        Admitter(gate, book, meter, base.telemetry),
+        Admitter(gate, book, meter, base.telemetry, overload),
         forwarder,
         Relay(meter, base.telemetry, Grower(gate, book)),
         quoter,
@@ -112,4 +116,5 @@ def _request_path(
         {**doors, **pricing.doors()},
         base.telemetry,
         repeats,
+        Shedder(overload, identifier, base.telemetry),
     )

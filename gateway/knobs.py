@@ -112,6 +112,14 @@ def _doors() -> tuple[Knob, ...]:
             "client connections of one gateway process; each costs a file and some 30 KB",
         ),
         Knob(
+            "SERVICE_REQUESTS",
+            "service_requests",
+            integer(1, 10**6),
+            1_000,
+            "requests of one service at once in one gateway process, so that a slow service takes "
+            "no room from the others; beyond it 503",
+        ),
+        Knob(
             "TRUSTED_PROXIES",
             "trusted_proxies",
             networks,

@@ -59,6 +59,7 @@ class Settings:
     drain_ms: int
     lame_duck_ms: int
     max_connections: int
+    service_requests: int
     stripe_secret_key: str | None = field(repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     stripe_api_base: str | None

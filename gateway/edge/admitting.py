@@ -14,6 +14,7 @@ from gateway.admission.gate import Gate
 from gateway.edge import refusals
 from gateway.edge.identify import Subject
 from gateway.edge.measure import Measured
+from gateway.edge.overload import PREMIUM, Overload
 from gateway.edge.ratelimit_headers import lines_of
 from gateway.errors import Problem, RedisUnavailable
 from gateway.ledger.book import Book
@@ -46,7 +47,10 @@ class Refused:
 class Admitter:
     """Asks the gate and turns what it decides into a passage or a refusal."""
 
-    def __init__(self, gate: Gate, book: Book, meter: Meter, telemetry: Telemetry) -> None:
+    def __init__(
+        self, gate: Gate, book: Book, meter: Meter, telemetry: Telemetry, overload: Overload
+    ) -> None:
+        self._overload = overload
         self._gate = gate
         self._book = book
         self._meter = meter
@@ -77,6 +81,8 @@ class Admitter:
             )
             return Refused(refusal_of(subject, asked, decision), limits)
         self._meter.opened(passage)
+        if decision.tier == PREMIUM or self._overload.level:
+            self._overload.decided(subject.text, decision.tier)
         limit_tokens = decision.limit_tokens
         if limit_tokens is None:
             passage.held_tpm = None

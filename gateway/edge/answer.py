@@ -98,6 +98,11 @@ class Answer:
         return self._size
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it will never be whole."""
+        return self._failure is not None
+
+    @property
     def is_held_up(self) -> bool:
         """Whether the service waits for us to take what it has sent."""
         return self._paused

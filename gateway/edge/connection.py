@@ -16,6 +16,12 @@ _SWITCHING: Final = 101
 # A pooled connection that the service had closed ends within a round trip. One that ends later
 # was working on the request, which may be what killed the service: it is not sent again.
 _STALE_WITHIN_S: Final = 1.0
+# Within an answer a service may be as silent as before it, and no longer than this: who thinks for
+# longer says so (deepsearch every 10 s).
+_SILENCE_S: Final = 200.0
+_SERVER_ERRORS: Final = 500
+_NOT_IMPLEMENTED: Final = 501
+_BUSY: Final = 503
 
 
 class ClientTooSlow(ServiceFault):
@@ -29,6 +35,12 @@ class Pool(Protocol):
 
     def release(self, connection: "Connection") -> None:
         """It is free for another request."""
+
+    def answered(self) -> None:
+        """The service has given an answer that speaks for it."""
+
+    def failed(self, subject: str) -> None:
+        """It has failed a request of this subject."""
 
     def forget(self, connection: "Connection") -> None:
         """It is gone."""
@@ -45,13 +57,19 @@ class Connection(asyncio.Protocol):
         "_head",
         "_interim",
         "_loop",
+        "_over",
         "_pool",
+        "_silence_s",
+        "_spoke",
         "_transport",
         "_used",
         "_writing",
         "deadline_s",
         "first_byte_s",
         "idle_since_s",
+        "is_idle",
+        "silent_until_s",
+        "subject",
     )
 
     def __init__(self, pool: Pool) -> None:
@@ -66,6 +84,12 @@ class Connection(asyncio.Protocol):
         self._began_s = 0.0
         self._interim = 0
         self._writing = False
+        self._over = False
+        self._spoke = False
+        self._silence_s = 0.0
+        self.subject = ""
+        self.is_idle = False
+        self.silent_until_s = 0.0
         self.idle_since_s = 0.0
         self.deadline_s = 0.0
         self.first_byte_s = 0.0
@@ -86,7 +110,8 @@ class Connection(asyncio.Protocol):
         self._interim = 0
         self._writing = goes_on
         self.deadline_s = now + deadline_ms / 1_000
-        self.first_byte_s = now + first_byte_ms / 1_000
+        self._silence_s = first_byte_ms / 1_000
+        self.first_byte_s = now + self._silence_s
         head = self._head = self._loop.create_future()
         if self._transport is None:
             head.set_exception(self._unanswered())
@@ -107,6 +132,10 @@ class Connection(asyncio.Protocol):
         self._writing = False
         self.first_byte_s = self._loop.time() + first_byte_ms / 1_000
 
+    def blame(self) -> None:
+        """The service failed in a way that only the caller sees; it gives the request up."""
+        self._pool.failed(self.subject)
+
     @property
     def is_full(self) -> bool:
         """Whether the service does not take what was written."""
@@ -122,6 +151,7 @@ class Connection(asyncio.Protocol):
             drain.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        self._spoke = True
         try:
             if self._answer is None:
                 data = self._take_head(data)
@@ -160,8 +190,19 @@ class Connection(asyncio.Protocol):
         head = self._head
         if head is not None and not head.done():
             head.set_result(answer)
+            self._judge(answer)
         if answer.ended:
             self._finish(answer)
+
+    def _judge(self, answer: Answer) -> None:
+        """What the head says of the service; see `breaker` for what counts."""
+        status = answer.status
+        if status < _SERVER_ERRORS:
+            self._pool.answered()
+        elif status != _NOT_IMPLEMENTED and (
+            status != _BUSY or answer.header(b"retry-after") is None
+        ):
+            self._pool.failed(self.subject)
 
     def _finish(self, answer: Answer) -> None:
         self._answer = self._head = None
@@ -178,11 +219,17 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self.resume_writing()
         self._pool.forget(self)
-        if self._answer is not None:
-            self._answer.connection_ended(in_order=exc is None)
-        head = self._head
+        answer, head = self._answer, self._head
+        if answer is not None:
+            was_given_up = answer.has_failed
+            answer.connection_ended(in_order=exc is None)
+            if answer.has_failed and not (was_given_up or self._over):
+                self._pool.failed(self.subject)
         if head is not None and not head.done():
-            head.set_exception(self._unanswered())
+            failure = self._unanswered()
+            if not isinstance(failure, StaleConnection):
+                self._pool.failed(self.subject)
+            head.set_exception(failure)
 
     def _unanswered(self) -> Fault:
         silent = not self._buffer and not self._interim
@@ -193,6 +240,8 @@ class Connection(asyncio.Protocol):
 
     def fail(self, failure: Fault) -> None:
         """Give the request up: the waiter gets the failure and the connection is closed."""
+        if self._head is not None and not isinstance(failure, ClientTooSlow):
+            self._pool.failed(self.subject)
         if self._answer is not None:
             self._answer.fail(failure)
         if self._head is not None and not self._head.done():
@@ -201,6 +250,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the connection at once; the service sees that nobody waits any more."""
+        self._over = True
         self._pool.forget(self)
         if self._head is not None and not self._head.done():
             self._head.cancel()
@@ -219,3 +269,13 @@ class Connection(asyncio.Protocol):
                 self.fail(ServiceTimeout(f"{self._pool.name} is past its deadline"))
         elif self._answer is None and not self._writing and now_s > self.first_byte_s:
             self.fail(ServiceTimeout(f"{self._pool.name} is past its deadline"))
+        elif self._answer is not None:
+            self._listen(self._answer, now_s)
+
+    def _listen(self, answer: Answer, now_s: float) -> None:
+        """Fail an answer in whose middle the service has fallen silent."""
+        if self._spoke or answer.is_held_up:
+            self._spoke = False
+            self.silent_until_s = now_s + min(self._silence_s, _SILENCE_S)
+        elif now_s > self.silent_until_s:
+            self.fail(ServiceTimeout(f"{self._pool.name} fell silent in its answer"))

@@ -12,10 +12,11 @@ from gateway.edge.answer import Answer
 from gateway.edge.connection import Connection
 from gateway.edge.exchange import Exchange
 from gateway.edge.forward import Signer, allowed_lines, budgeted_lines, request_head
+from gateway.edge.refusals import not_deployed
 from gateway.edge.trace_context import PARENT, trace_lines
 from gateway.edge.upload import Upload
 from gateway.edge.upstream import Upstream, Upstreams
-from gateway.errors import StaleConnection
+from gateway.errors import Problem, StaleConnection
 from gateway.products.product import Product
 
 
@@ -44,6 +45,16 @@ class Forwarder:
         """Whether a service stands behind the product."""
         return self._upstreams.get(product.service) is not None
 
+    def refusal(self, product: Product) -> Problem | None:
+        """Why no request for it can be taken now, before it costs anything; None: go on.
+
+        None may be the order to try a service that has failed: ask right before admission.
+        """
+        upstream = self._upstreams.get(product.service)
+        if upstream is None:
+            return not_deployed(product.name)
+        return upstream.refusal(product.name)
+
     async def forward(self, exchange: Exchange, admitted: Admitted) -> Forwarded:
         """The service's answer from its head on.
 
@@ -54,11 +65,11 @@ class Forwarder:
         head, body = self._head(exchange, admitted, upstream), admitted.measured.body
         if body is None:
             return await self._stream(exchange, admitted, upstream, head)
-        request, product = head + body if body else head, admitted.measured.product
+        request = head + body if body else head
         try:
-            return await _send(await upstream.connection(), request, product)
+            return await _send(await upstream.connection(), request, admitted)
         except StaleConnection:
-            return await _send(await upstream.connection(fresh=True), request, product)
+            return await _send(await upstream.connection(fresh=True), request, admitted)
 
     def _head(self, exchange: Exchange, admitted: Admitted, upstream: Upstream) -> bytes:
         measured, passage = admitted.measured, admitted.passage
@@ -96,6 +107,7 @@ class Forwarder:
         self, exchange: Exchange, admitted: Admitted, upstream: Upstream, head: bytes
     ) -> Forwarded:
         connection = await upstream.connection(fresh=True)
+        connection.subject = admitted.passage.subject
         upload = Upload(exchange, admitted.measured, connection, self._body_deadline_ms)
         try:
             return Forwarded(await upload.send(head), connection)
@@ -104,7 +116,9 @@ class Forwarder:
             raise
 
 
-async def _send(connection: Connection, request: bytes, product: Product) -> Forwarded:
+async def _send(connection: Connection, request: bytes, admitted: Admitted) -> Forwarded:
+    product = admitted.measured.product
+    connection.subject = admitted.passage.subject
     head = connection.begin(request, product.first_byte_ms, product.deadline_ms)
     try:
         return Forwarded(await head, connection)

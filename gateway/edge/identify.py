@@ -65,6 +65,11 @@ class Identifier:
             return refusals.invalid_key()
         return _subject(key_id)
 
+    def at_a_glance(self, key: str) -> str | None:
+        """The subject of a key that is known in memory; asks nobody."""
+        key_id = self._keys.known(key)
+        return None if key_id is None else f"k:{key_id}"
+
     def anonymous(self, exchange: Exchange) -> Subject:
         """The subject of the client's address."""
         text = "a:" + self._addresses.client(exchange.peer, exchange.headers)

@@ -35,6 +35,7 @@ from gateway.edge.relay import Relay
 from gateway.edge.repeat_name import HEADER
 from gateway.edge.repeats import Repeats, Replay
 from gateway.edge.request_ids import new_request_id
+from gateway.edge.shedding import Shedder
 from gateway.edge.token_field import NAME as TOKEN
 from gateway.edge.token_field import TokenField
 from gateway.errors import (
@@ -82,6 +83,7 @@ class Parts:
     doors: Mapping[Kind, Door]
     telemetry: Telemetry
     repeats: Repeats
+    shedder: Shedder
 
 
 async def refuse(
@@ -112,6 +114,11 @@ class Pipeline:
         if isinstance(route, Problem):
             family = self._parts.router.family(host, exchange.target)
             await self._refuse(exchange, route, family, request_id)
+            return
+        shedder = self._parts.shedder
+        shed = shedder.refusal(exchange, route) if shedder.level else None
+        if shed is not None:
+            await self._refuse(exchange, shed, route.family, request_id, _FREE)
         elif route.kind is Kind.PRODUCT:
             try:
                 if "Prefer" in exchange.headers and wants_dry_run(exchange.headers):
@@ -219,13 +226,20 @@ class Pipeline:
             return Refused(refusals.token_in_body())
         if subject.key_id is None and product.needs_key:
             return Refused(refusals.missing_key())
-        if not parts.forwarder.deployed(product):
-            return Refused(refusals.not_deployed(product.name))
+        away = parts.forwarder.refusal(product)
+        if away is not None:
+            return self._away(away)
         if subject.key_id is not None and HEADER in exchange.headers:
             known = await parts.repeats.claim(exchange, subject.key_id, measured, request_id)
             if known is not None:
                 return Refused(known) if isinstance(known, Problem) else known
         return await parts.admitter.admit(subject, measured, request_id, started_s)
+
+    def _away(self, problem: Problem) -> Refused:
+        """The service is not asked now: counted, and nothing of the limits is touched."""
+        if problem.retry_after_ms is not None:
+            self._parts.telemetry.degraded.labels("breaker_open").inc()
+        return Refused(problem)
 
     async def _cross(self, admitted: Admitted, crossing: Crossing) -> None:
         """Steps 5 and 6; a failure of the service is told, recorded, and costs nothing."""

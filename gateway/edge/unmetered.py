@@ -89,6 +89,9 @@ class Unmetered:
         upstream = self._upstreams.get(route.service or "")
         if upstream is None:
             return refusals.not_deployed(route.service or route.name)
+        away = upstream.refusal(route.name)
+        if away is not None:
+            return away
         path = upstream.base_path + route.upstream_path
         signature = self._signer.lines(
             exchange.method, path, b"", request_id, time.time_ns() // 1_000_000, subject.text
@@ -103,7 +106,7 @@ class Unmetered:
             has_body=False,
         )
         try:
-            answer, body = await _answer(upstream, head)
+            answer, body = await _answer(upstream, head, subject.text)
         except ServiceUnreachable:
             return refusals.service_unreachable(route.name)
         except ServiceTimeout:
@@ -119,9 +122,10 @@ class Unmetered:
         return None
 
 
-async def _answer(upstream: Upstream, head: bytes) -> tuple[Answer, bytes]:
+async def _answer(upstream: Upstream, head: bytes, subject: str) -> tuple[Answer, bytes]:
     """A whole answer and its body; raises ServiceFault when it is none, or too long to be one."""
     connection = await upstream.connection(fresh=True)
+    connection.subject = subject
     body = b""
     try:
         answer = await connection.begin(head, _DEADLINE_MS, _DEADLINE_MS)

@@ -63,6 +63,7 @@ class Upload:
                 await self._pieces()
         except TimeoutError:
             if self.connection.is_full:
+                self.connection.blame()
                 raise ServiceTimeout("the service does not take the body") from None
             problem = refusals.body_timeout(self.deadline_ms // MS_PER_S)
             raise BodyBrokenError(problem) from None

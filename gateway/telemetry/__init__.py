@@ -33,6 +33,7 @@ LATENCY_S: Final = (
     180,
     600,
 )
+_LIMIT: Final = ("product", "tier", "dimension")
 LAG_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
 
 
@@ -68,6 +69,16 @@ class Telemetry:
         self.admissions = self._tally(
             "sluice_admissions", "Decisions of the limiter", "product", "code"
         )
+        self.shadow_looked = self._tally(
+            "sluice_shadow_looked",
+            "Admitted requests that a limit in shadow was tried on",
+            *_LIMIT,
+        )
+        self.shadow_refused = self._tally(
+            "sluice_shadow_refused",
+            "Admitted requests that a limit in shadow would have refused",
+            *_LIMIT,
+        )
         self.refusals = self._tally(
             "sluice_refusals", "Requests refused by the gateway itself, by error code", "code"
         )
@@ -77,6 +88,9 @@ class Telemetry:
             "sluice_degraded_decisions",
             "Decisions taken without a store: let in by local limits, or refused for its fault",
             "kind",
+        )
+        self.shed = self._tally(
+            "sluice_shed_requests", "Requests let go because the event loop was late", "rank"
         )
         self.repeats = self._tally(
             "sluice_idempotent_requests",
@@ -91,6 +105,12 @@ class Telemetry:
         )
         self.orphans = self._tally(
             "sluice_orphans", "Requests resolved after a crash, for the customer", "kind"
+        )
+        self.service_breakers = self._levels(
+            "sluice_service_breaker",
+            "Whether a service is left alone: 0 no, 1 its next request is a trial, 2 yes; a sum "
+            "over the gateway processes",
+            "service",
         )
         self.open_requests = self._level(
             "sluice_open_requests", "Holds of this machine: admitted and not yet decided"

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from gateway import app
 from gateway.admission.ask import Standing
 from gateway.commands.running import run
+from gateway.edge.breaker import Breaker
 from gateway.keys.format import (
     RANDOM_BYTES,
     format_key_id,
@@ -123,6 +124,12 @@ class Door:
         """Do this in the gateway's own loop."""
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE_S)
+
+    async def forgive(self) -> None:
+        """Hold nothing against the services of the test before."""
+        upstreams = self.node.pipeline._parts.forwarder._upstreams
+        for pool in upstreams._pools.values():
+            pool.breaker = Breaker()
 
     async def key(
         self, trial: int = TRIAL, paid: int = 0, limits: Limits | None = None, **more: Limit

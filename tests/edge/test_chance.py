@@ -253,6 +253,7 @@ async def test_services_of_any_kind_are_survived_and_charged_as_told(
         turn.writer.close()
 
     embeddings.script = script
+    await door.run(door.forgive())
     key = await door.key()
     reply = await embed(door, key)
     assert reply.status < 500 or reply.status == 502, reply

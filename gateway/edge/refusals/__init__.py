@@ -61,8 +61,17 @@ from gateway.edge.refusals.services import (
     service_broke_off,
     service_busy,
     service_failed,
+    service_full,
+    service_resting,
     service_timeout,
     service_unreachable,
+)
+from gateway.edge.refusals.stores import (
+    disk_away,
+    disk_short,
+    key_not_known_now,
+    ledger_away,
+    stores_away,
 )
 
 __all__ = [
@@ -81,6 +90,8 @@ __all__ = [
     "concurrency",
     "deed_refused",
     "degraded",
+    "disk_away",
+    "disk_short",
     "head_timeout",
     "head_too_large",
     "hold_used_up",
@@ -94,6 +105,8 @@ __all__ = [
     "invalid_key",
     "invalid_max_charge",
     "invalid_query",
+    "key_not_known_now",
+    "ledger_away",
     "malformed_http",
     "max_charge_too_low",
     "max_charge_used",
@@ -110,8 +123,11 @@ __all__ = [
     "service_broke_off",
     "service_busy",
     "service_failed",
+    "service_full",
+    "service_resting",
     "service_timeout",
     "service_unreachable",
+    "stores_away",
     "suspended",
     "token_in_body",
     "too_many_new_keys",

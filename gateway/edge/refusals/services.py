@@ -25,6 +25,21 @@ def service_unreachable(product: str, retry_after_ms: int = MS_PER_S) -> Problem
     return Problem("SERVICE_UNAVAILABLE", 503, detail, retry_after_ms, {"product": product})
 
 
+def service_resting(product: str, retry_after_ms: int) -> Problem:
+    """The service failed again and again, and is left alone for a moment."""
+    detail = f"{product} fails at the moment and is not asked for a while; nothing was charged"
+    return Problem("SERVICE_UNAVAILABLE", 503, detail, retry_after_ms, {"product": product})
+
+
+def service_full(product: str, retry_after_ms: int = MS_PER_S) -> Problem:
+    """As many requests as this node keeps open towards one service."""
+    detail = (
+        f"Too many requests for {product} are being answered here at once; nothing was charged, "
+        "please retry"
+    )
+    return Problem("SERVICE_OVERLOADED", 503, detail, retry_after_ms, {"product": product})
+
+
 def service_timeout(product: str, deadline_ms: int) -> Problem:
     """The service took longer than the product's deadline."""
     detail = f"Request timed out after {deadline_ms // MS_PER_S} seconds; nothing was charged"
