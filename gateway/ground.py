@@ -28,7 +28,7 @@ from gateway.ledger.book import Book
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.shelf import Shelf
 from gateway.loop import forever
-from gateway.postgres import Postgres
+from gateway.postgres import Pools, Postgres, Servers, breaker_of
 from gateway.products.builtin import load_catalogue
 from gateway.products.product import Catalogue
 from gateway.redis_link import RedisLink
@@ -62,6 +62,7 @@ class Ground:
     vitals: Vitals
     tracer: Tracer | None
     conditions: Conditions
+    pools: Pools
 
 
 @asynccontextmanager
@@ -75,11 +76,18 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         telemetry, queries = Telemetry(), load_queries()
         publisher = Publisher(settings.metrics_dir)
         stack.callback(publisher.close)
-        postgres = _pool(stack, settings, name)
+        conditions = Conditions()
+        servers = Servers(settings.database_url)
+        # One for all pools: what one of them has found out, the others need not wait for.
+        breaker = breaker_of(servers, f"sluice-{name}")
+        stack.push_async_callback(breaker.close)
+        conditions.watch("postgres", lambda: breaker.why)
+        pools = Pools(stack, servers, breaker, f"sluice-{name}", settings.postgres_deadline_ms)
+        postgres = pools.open()
         # A connection of its own, so that a long proof never makes anybody wait for one.
-        proving = _pool(stack, settings, f"{name}-proof", size=1, deadline_ms=_PROOF_MS)
+        proving = pools.open("-proof", size=1, deadline_ms=_PROOF_MS)
         # The same for kept answers: who asks for them again and again delays only his like.
-        keeping = _pool(stack, settings, f"{name}-answers", size=2)
+        keeping = pools.open("-answers", size=2)
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
         alone = telemetry.degraded.labels("local_limits")
         gate = Gate(link, shares=settings.workers, on_degraded=lambda _: alone.inc())
@@ -89,7 +97,6 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             await link.open()
         except RedisUnavailable as fault:
             _LOG.warning("Redis is not there yet: %s", fault)
-        conditions = Conditions()
         vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir, conditions)
         sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
         stack.push_async_callback(ended, sampling)
@@ -109,27 +116,8 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             vitals,
             await stack.enter_async_context(tracing(settings)),
             conditions,
+            pools,
         )
-
-
-def _pool(
-    stack: AsyncExitStack,
-    settings: Settings,
-    name: str,
-    *,
-    size: int = 4,
-    deadline_ms: int | None = None,
-) -> Postgres:
-    """Connections of one purpose, closed with the stack."""
-    assert settings.database_url is not None, "looked at first"
-    pool = Postgres(
-        settings.database_url,
-        pool_size=size,
-        command_deadline_ms=deadline_ms or settings.postgres_deadline_ms,
-        application_name=f"sluice-{name}",
-    )
-    stack.push_async_callback(pool.close)
-    return pool
 
 
 def ops_parts(base: Ground) -> OpsParts:

@@ -8,18 +8,21 @@
 Fails with PostgresUnavailable (ask again) or PostgresRefused (asking again does not help).
 """
 
-from gateway.postgres.breaker import Breaker
+from gateway.postgres.breaker import Breaker, breaker_of
 from gateway.postgres.faults import PostgresRefused
 from gateway.postgres.migrating import migrate
 from gateway.postgres.pool import RUNTIME_ROLE, Postgres, Row
+from gateway.postgres.pools import Pools
 from gateway.postgres.servers import Servers
 
 __all__ = [
     "RUNTIME_ROLE",
     "Breaker",
+    "Pools",
     "Postgres",
     "PostgresRefused",
     "Row",
     "Servers",
+    "breaker_of",
     "migrate",
 ]

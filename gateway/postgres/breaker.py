@@ -11,9 +11,11 @@ Refuses to judge by time alone: a statement that waits for a lock opens nothing.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from gateway.errors import PostgresUnavailable
+from gateway.postgres.servers import Servers, probe
 
 _LOG = logging.getLogger("sluice.postgres")
 # The first probe decides soon, the others may wait for a server that comes back slowly.
@@ -91,3 +93,9 @@ class Breaker:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+
+def breaker_of(servers: Servers, application_name: str) -> Breaker:
+    """For all pools of a process to these servers."""
+    session = {"application_name": f"{application_name}-probe"}
+    return Breaker(partial(probe, servers, session))

@@ -18,6 +18,8 @@ from gateway.postgres.faults import ServerGone, faults
 from gateway.postgres.servers import Connection, Servers, is_read_only
 
 RUNTIME_ROLE: Final = "sluice_runtime"
+# Longer than most deadlines: what takes longer than this of a server that is away is given up.
+_PATIENCE_S: Final = 2.0
 Row = asyncpg.Record
 
 
@@ -104,10 +106,9 @@ class Postgres:
 
     def _give_up(self) -> None:
         """What waits for a server that is away ends now, not at its own deadline."""
-        patience_s = self._command_deadline_ms / 1_000
         now_s = asyncio.get_running_loop().time()
         for line, since_s in list(self._busy.items()):
-            if now_s - since_s > patience_s:
+            if now_s - since_s > _PATIENCE_S:
                 line.terminate()
 
     async def _run(self, sql: str, values: Sequence[object], limit_s: float) -> list[Row]:

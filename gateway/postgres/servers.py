@@ -4,10 +4,11 @@
 turn, the one that was right last first; each has its share of the time, so that a silent one does
 not use up all of it (asyncpg bounds all hosts together, and stops at one that is starting up).
 
-Refuses a server that takes no writes, where several are named and nothing else is asked for: the
-ledger is written. A single server is taken as it is.
+Refuses a standby unless it is asked for: what it tells of a balance may be of before a revocation.
+Of several servers only one that takes writes will do, as the ledger is written.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -15,10 +16,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
-from gateway.errors import PostgresUnavailable
-from gateway.postgres.faults import READ_ONLY
+from gateway.postgres.faults import READ_ONLY, ServerGone, faults
 
 _PORT: Final = 5432
+_TAKES_NO_WRITES: Final = "it takes no writes: it is a standby, or was told to be read-only"
+_NOT_WANTED: Final[Mapping[str, str]] = {
+    SessionAttribute.primary: "it is a standby and takes no writes",
+    SessionAttribute.read_write: _TAKES_NO_WRITES,
+    SessionAttribute.standby: "it is no standby",
+    SessionAttribute.prefer_standby: "it is no standby",
+    SessionAttribute.read_only: "it takes writes",
+}
 Server = tuple[str, int]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -66,17 +74,28 @@ class Servers:
         self.dsn = dsn
         self._named = list(named_by(dsn))
         asked = parse_qs(urlsplit(dsn).query).get("target_session_attrs", [])
-        self._attribute = asked[0] if asked else SessionAttribute.read_write.value
+        # A single primary that was told to be read-only still answers look-ups.
+        usual = SessionAttribute.read_write if self._named else SessionAttribute.primary
+        self._attribute = SessionAttribute(asked[0]) if asked else usual
         self._tls = None if wants_tls(dsn) else False
 
     async def connect(self, session: Mapping[str, str], limit_s: float, **how: Any) -> Connection:
         """A connection with these settings of its session, within the time.
 
-        Raises what asyncpg raises, or PostgresUnavailable where no server of several was right.
+        Raises what asyncpg raises, or ServerGone where no server of several was right.
         """
-        common: dict[str, Any] = {"ssl": self._tls, "server_settings": dict(session), **how}
+        common: dict[str, Any] = {
+            "ssl": self._tls,
+            "server_settings": dict(session),
+            "target_session_attrs": self._attribute,
+            **how,
+        }
+        line: Connection
         if not self._named:
-            line: Connection = await asyncpg.connect(self.dsn, timeout=limit_s, **common)
+            try:
+                line = await asyncpg.connect(self.dsn, timeout=limit_s, **common)
+            except asyncpg.exceptions.TargetServerAttributeNotMatched:
+                raise ServerGone(_NOT_WANTED[self._attribute]) from None
             return line
         told = []
         # One share more than servers: what is left is for the statement.
@@ -89,17 +108,16 @@ class Servers:
                     host=host,
                     port=port,
                     timeout=share_s,
-                    target_session_attrs=SessionAttribute(self._attribute),
                     **common,
                 )
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 told.append(f"{host}:{port}: {str(error) or type(error).__name__}")
-            except asyncpg.InternalClientError:
-                told.append(f"{host}:{port}: it is not {self._attribute}")
+            except asyncpg.exceptions.TargetServerAttributeNotMatched:
+                told.append(f"{host}:{port}: {_NOT_WANTED[self._attribute]}")
             else:
                 self._remember(server)
                 return line
-        raise PostgresUnavailable("; ".join(told))
+        raise ServerGone("; ".join(told))
 
     def _remember(self, server: Server) -> None:
         """The next connection begins here."""
@@ -111,3 +129,14 @@ class Servers:
 def is_read_only(error: asyncpg.PostgresError) -> bool:
     """Whether a server said that it takes no writes."""
     return bool(error.sqlstate == READ_ONLY)
+
+
+async def probe(servers: Servers, session: Mapping[str, str], limit_s: float) -> None:
+    """Ask for a moment, on a connection of its own; raises PostgresUnavailable."""
+    with faults(limit_s):
+        async with asyncio.timeout(limit_s):
+            line = await servers.connect(session, limit_s)
+            try:
+                await line.fetchval("select 1")
+            finally:
+                line.terminate()
