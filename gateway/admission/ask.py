@@ -62,7 +62,8 @@ class Decision:
     `oldest_expiry_ms`: until the oldest entry of the request window dies, 0 for an empty one;
     `oldest_tokens_expiry_ms` the same of the token window. `now_us`: the store's clock.
     Where the key is not loaded, revoked or suspended, all numbers but `now_us` are 0.
-    `degraded`: decided by this process alone, as Redis did not answer.
+    `degraded`: decided by this process alone, as Redis did not answer. `shadow`: what limits that
+    are only tried say of an admitted request (`tried`); 0 where there are none.
     """
 
     code: Code
@@ -77,6 +78,18 @@ class Decision:
     now_us: int
     tier: str
     degraded: bool = False
+    shadow: int = 0
+
+
+SHADOW_DIMENSIONS: Final = ("rpm", "tpm", "concurrency")
+_REFUSES: Final = 8
+
+
+def tried(shadow: int) -> tuple[tuple[str, ...], str | None]:
+    """The dimensions that a shadow has looked at, and the one that would have refused."""
+    looked = tuple(name for n, name in enumerate(SHADOW_DIMENSIONS) if shadow >> n & 1)
+    refused = shadow // _REFUSES
+    return looked, SHADOW_DIMENSIONS[refused - 1] if refused else None
 
 
 class Grant(IntEnum):

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from gateway.admission.ask import MAX_COPY_TOKENS
-from gateway.admission.scripts import NOT_NAMED, NULL, OWN_LIMITS, OWN_NAMES
+from gateway.admission.scripts import NOT_NAMED, NULL, OWN_LIMITS, OWN_NAMES, SHADOW_NAMES
 from gateway.ledger.rows import BalanceRow
 from gateway.redis_link import Node, RedisLink, Reply
 
@@ -80,7 +80,7 @@ def _row(key: bytes, reply: Reply) -> BalanceRow | None:
 
 
 def _own_limits(text: str) -> dict[str, int | None]:
-    words = zip(OWN_NAMES, text.split(" "), strict=True)
+    words = zip(OWN_NAMES + SHADOW_NAMES, text.split(" "), strict=False)
     return {name: None if word == NULL else int(word) for name, word in words if word != NOT_NAMED}
 
 

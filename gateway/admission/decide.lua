@@ -4,10 +4,12 @@
 -- KEYS  1 holds  2 deadlines of the tag  3 request window  4 token window  5 balance copy
 --       6.. token windows of the decided requests that ride along
 -- ARGV  1 clock in us (0: the server's)  2 d in us  3 product  4-9 limits (see limits.lua)
---       10 keyed  11 instance  12 request id  13 admission number  14 deadline ms  15 hold
---       16 TPM cost  17.. (request id, actual TPM cost or -1, cost) of each that rides along
+--       10 keyed, and behind it a shadow's six limits if there is one (shadow.lua)  11 instance
+--       12 request id  13 admission number  14 deadline ms  15 hold  16 TPM cost
+--       17.. (request id, actual TPM cost or -1, cost) of each that rides along
 -- Answers code, retry ms, limit and remaining requests, limit (-1: none) and remaining tokens,
---       remaining balance, resets of both windows in ms, clock in us, tier (0 key, 1 premium).
+--       remaining balance, resets of both windows in ms, clock in us, tier (0 key, 1 premium),
+--       and what a shadow says of an admitted request, if there is one.
 
 local ADMITTED, HELD, NOT_LOADED, REVOKED, SUSPENDED = 0, 1, 2, 3, 4
 local NEVER, BALANCE, RPM, TPM, CONCURRENCY = 5, 6, 7, 8, 9
@@ -16,7 +18,7 @@ local CONCURRENCY_RETRY_MS = 1000
 local time = clock(ARGV[1])
 local d = tonumber(ARGV[2])
 local product, request_id = ARGV[3], ARGV[12]
-local keyed = ARGV[10] == '1'
+local keyed = string.byte(ARGV[10]) == 49
 
 -- Writes of their own that travel in the same command: done whatever is decided.
 for i = 17, #ARGV, 3 do
@@ -48,7 +50,8 @@ end
 
 if held[1] then return answer(HELD, 0, available) end
 local hold = tonumber(ARGV[15])
-local tpm_cost = tonumber(ARGV[16])
+local asked_tpm = tonumber(ARGV[16])
+local tpm_cost = asked_tpm
 if rpm_limit < 1 or open_limit < 1 or (tpm_limit == 0 and tpm_cost > 0) then
   return answer(NEVER, 0, available)
 end

@@ -8,7 +8,7 @@ local GRANTED, GONE, NOT_LOADED, REVOKED, SUSPENDED, TOO_LOW = 0, 1, 2, 3, 4, 5
 
 local packed = redis.call('HGET', KEYS[1], ARGV[1])
 if not packed then return { GONE, 0, 0 } end
-local hold, tpm, entry, deadline_ms, number, product, instance, ended = read_hold(packed)
+local hold, tpm, entry, deadline_ms, number, product, instance, ended, mark = read_hold(packed)
 if ended then return { GONE, hold, 0 } end
 
 local copy = redis.call('HMGET', KEYS[2], 'version', 'trial', 'paid', 'status')
@@ -23,5 +23,5 @@ if free < more then return { TOO_LOW, hold, math.max(0, free) } end
 
 add_held(KEYS[1], more)
 redis.call('HSET', KEYS[1], ARGV[1],
-  pack_hold(hold + more, tpm, entry, deadline_ms, number, product, instance))
+  pack_hold(hold + more, tpm, entry, deadline_ms, number, product, instance) .. mark)
 return { GRANTED, hold + more, free - more }

@@ -8,7 +8,8 @@ local function pick_limits(first, tier, own)
   local rpm, tpm, open = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   if own then
     -- What is no number (- for null, . for not named) is the tier's.
-    local r, t, c = string.match(own, '^(%S+) (%S+) (%S+)$')
+    -- Those of a shadow may follow (shadow.lua).
+    local r, t, c = string.match(own, '^(%S+) (%S+) (%S+)')
     rpm, tpm, open = tonumber(r) or rpm, tonumber(t) or tpm, tonumber(c) or open
   end
   tpm = tonumber(tpm)

@@ -17,6 +17,8 @@ from gateway.admission.ask import (
     Hold,
     Settlement,
 )
+from gateway.admission.rule import Sight, never, refusal
+from gateway.admission.shadow import ShadowSide, shadow_for
 from gateway.admission.window import View, Window, ms_up
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
@@ -45,6 +47,7 @@ class Subject:
     holds: dict[str, Held] = field(default_factory=dict)
     requests: dict[str, Window] = field(default_factory=dict)
     tokens: dict[str, Window] = field(default_factory=dict)
+    shadows: dict[str, ShadowSide] = field(default_factory=dict)
 
     def held_tokens(self) -> int:
         return sum(held.hold.hold_tokens for held in self.holds.values())
@@ -59,6 +62,10 @@ class Subject:
 
     def token_window(self, product: str) -> Window:
         return self.tokens.setdefault(product, Window(self.span_us))
+
+    def shadow(self, product: str) -> ShadowSide:
+        fresh = ShadowSide(Window(self.span_us), Window(self.span_us))
+        return self.shadows.setdefault(product, fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,7 @@ def limits_for(ask: Ask, tier: str, row: BalanceRow | None) -> Limits:
         limits.rpm if rpm is None else rpm,
         limits.tpm if tpm is None else tpm,
         limits.concurrency if open_limit is None else open_limit,
+        shadow_for(limits, row, ask.product),
     )
 
 
@@ -183,6 +191,8 @@ class Model:
             held.decided = True
 
     def _amend(self, held: Held, told: Settlement) -> None:
+        shadow = self.subject(told.subject).shadow(held.hold.product)
+        shadow.leave(told.request_id, told.actual_tpm)
         if held.entry is not None and told.actual_tpm is not None:
             window = self.subject(told.subject).token_window(held.hold.product)
             window.amend(held.entry, told.actual_tpm - held.tpm)
@@ -232,23 +242,23 @@ class Model:
         limits = seen.limits
         if ask.request_id in subject.holds:
             return seen.answer(Code.ALREADY_HELD)
-        no_tokens = limits.tpm == 0 and ask.tpm_cost > 0
-        if limits.rpm < 1 or limits.concurrency < 1 or no_tokens:
+        if never(limits, ask.tpm_cost) is not None:
             return seen.answer(Code.NEVER_FITS)
         if ask.keyed and 0 < ask.hold_tokens > seen.available:
             return seen.answer(Code.BALANCE_TOO_LOW)
-        wait_requests_us = seen.requests.wait_us(seen.request_view, 1, limits.rpm)
-        wait_tokens_us = 0
-        if limits.tpm is not None:
-            cost = min(ask.tpm_cost, limits.tpm)
-            wait_tokens_us = seen.tokens.wait_us(seen.token_view, cost, limits.tpm)
-        if wait_tokens_us > wait_requests_us:
-            return seen.answer(Code.TPM, ms_up(wait_tokens_us))
-        if wait_requests_us > 0:
-            return seen.answer(Code.RPM, ms_up(wait_requests_us))
-        if subject.open_requests(ask.product) >= limits.concurrency:
-            return seen.answer(Code.CONCURRENCY, CONCURRENCY_RETRY_MS)
-        return None
+        sight = Sight(
+            seen.requests,
+            seen.request_view,
+            seen.tokens,
+            seen.token_view,
+            subject.open_requests(ask.product),
+        )
+        refused = refusal(limits, sight, ask.tpm_cost)
+        if refused is None:
+            return None
+        code, wait_us = refused
+        retry_ms = CONCURRENCY_RETRY_MS if code is Code.CONCURRENCY else ms_up(wait_us)
+        return seen.answer(code, retry_ms)
 
     def _take(self, ask: Ask, seen: Seen) -> Decision:
         subject = self.subject(ask.subject)
@@ -267,10 +277,12 @@ class Model:
             ask.deadline_ms,
         )
         subject.holds[ask.request_id] = Held(hold, cost, entry)
+        shadow = seen.limits.shadow
+        told = 0 if shadow is None else subject.shadow(ask.product).look(shadow, ask, seen.time_us)
         after = replace(
             seen,
             request_view=seen.requests.look(seen.time_us),
             token_view=seen.tokens.look(seen.time_us),
             available=seen.available - ask.hold_tokens if ask.keyed else 0,
         )
-        return after.answer(Code.ADMITTED)
+        return replace(after.answer(Code.ADMITTED), shadow=told)

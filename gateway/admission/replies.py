@@ -17,6 +17,7 @@ from gateway.redis_link import Reply
 _CODES: Final = tuple(Code)
 _TIERS: Final = ("key", "premium")
 _NOT_SEEN: Final = frozenset({Code.BALANCE_NOT_LOADED, Code.REVOKED, Code.SUSPENDED})
+_DECISION_WORDS: Final = 11
 _PEEK_HEAD: Final = 7
 _PEEK_STEP: Final = 7
 
@@ -25,6 +26,8 @@ def decision(reply: Reply) -> Decision:
     """The answer of admit.lua, and of judge.lua."""
     if not isinstance(reply, list):
         raise TypeError(f"admit answered {reply!r}")
+    # Only what a shadow has looked at is told of it.
+    shadow = reply.pop() if len(reply) > _DECISION_WORDS else 0
     code, retry, rpm, requests, tpm, tokens, balance, reset, tokens_reset, now, tier = reply
     known = _CODES[code]
     return Decision(
@@ -39,6 +42,7 @@ def decision(reply: Reply) -> Decision:
         tokens_reset,
         now,
         _TIERS[tier],
+        shadow=shadow,
     )
 
 

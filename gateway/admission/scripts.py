@@ -27,6 +27,8 @@ MAX_BUCKETS: Final = 240
 COPY_LIVES_MS: Final = 7 * 24 * 3_600 * MS_PER_S
 OWN_LIMITS: Final = "l:"
 OWN_NAMES: Final = ("rpm", "tpm", "concurrency")
+# Of a key's own shadow; they follow the others, and only where there is one.
+SHADOW_NAMES: Final = ("shadow_rpm", "shadow_tpm", "shadow_concurrency")
 NULL: Final = "-"
 NOT_NAMED: Final = "."
 BEAT_TAG: Final = "{s000}"
@@ -79,6 +81,16 @@ def limit_words(limits: Limits) -> tuple[int, int, int]:
     return limits.rpm, -1 if limits.tpm is None else limits.tpm, limits.concurrency
 
 
+def keyed_word(ask: Ask) -> str:
+    """Whether a key asks; behind it the limits of a shadow, where one of the tiers has one."""
+    keyed = str(int(ask.keyed))
+    tried = [ask.limits_key.shadow, ask.limits_premium.shadow]
+    if tried == [None, None]:
+        return keyed
+    values = [getattr(each, name, None) for each in tried for name in OWN_NAMES]
+    return " ".join([keyed, *(NULL if value is None else str(value) for value in values)])
+
+
 def copy_words(row: BalanceRow) -> list[str | int]:
     """Field, value, ... of a balance copy, without its version.
 
@@ -88,7 +100,9 @@ def copy_words(row: BalanceRow) -> list[str | int]:
     paid = min(row.paid, MAX_COPY_TOKENS - trial)
     words: list[str | int] = ["trial", trial, "paid", paid, "status", row.status, "tier", row.tier]
     for product, own in row.limits.items():
-        words += [f"{OWN_LIMITS}{product}", " ".join(_own_word(own, name) for name in OWN_NAMES)]
+        tried = any(name in own for name in SHADOW_NAMES)
+        names = OWN_NAMES + SHADOW_NAMES if tried else OWN_NAMES
+        words += [f"{OWN_LIMITS}{product}", " ".join(_own_word(own, name) for name in names)]
     return words
 
 
@@ -117,7 +131,7 @@ class Scripts:
     def __init__(self, link: RedisLink, *, buckets: int = DEFAULT_BUCKETS) -> None:
         assert 1 <= buckets <= MAX_BUCKETS
         self.span_us = WINDOW_US // buckets
-        shared = self._read("window") + self._read("limits")
+        shared = self._read("window") + self._read("shadow") + self._read("limits")
         decide = shared + self._read("decide")
         self._admit = link.script(decide + self._read("admit"))
         self._judge = link.script(decide + self._read("judge"))
@@ -188,7 +202,7 @@ class Scripts:
             ask.product,
             *limit_words(ask.limits_key),
             *limit_words(ask.limits_premium),
-            int(ask.keyed),
+            keyed_word(ask),
             ask.instance,
         )
         text = "".join(_bulk(word) for word in words)

@@ -13,9 +13,11 @@ for i = 4 + words, #ARGV, 2 do
   local request_id, actual = ARGV[i], tonumber(ARGV[i + 1])
   local packed = redis.call('HGET', KEYS[1], request_id)
   if packed then
-    local hold, tpm, entry, _, _, product, instance, ended = read_hold(packed)
+    local hold, tpm, entry, _, _, product, instance, ended, mark = read_hold(packed)
+    local window = KEYS[4 + (i - 4 - words) / 2]
+    if #mark > 1 then leave_shadow(KEYS[1], window, product, mark, actual) end
     if actual >= 0 and entry > 0 and actual ~= tpm then
-      amend(KEYS[4 + (i - 4 - words) / 2], entry, actual - tpm)
+      amend(window, entry, actual - tpm)
     end
     redis.call('HDEL', KEYS[1], request_id)
     if not ended then free_place(KEYS[1], product) end

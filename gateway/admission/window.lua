@@ -153,17 +153,18 @@ local function amend(key, n, delta)
 end
 
 -- A hold: tokens held, TPM cost as recorded now, its entry (0: none), deadline, admission number,
--- product, instance, and then ' d' when the request is decided and only its posting is awaited.
+-- product, instance, then ` x...` when a shadow counts it (shadow.lua), and then ` d` when the
+-- request is decided and only its posting is awaited.
 local function pack_hold(hold, tpm, entry, deadline_ms, number, product, instance)
   return string.format('%.0f %.0f %.0f %.0f %.0f %s %s', hold, tpm, entry, deadline_ms, number,
     product, instance)
 end
 
 local function read_hold(packed)
-  local hold, tpm, entry, deadline_ms, number, product, instance, state =
-    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+)( ?d?)$')
+  local hold, tpm, entry, deadline_ms, number, product, instance, mark, state =
+    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+)( ?x?[%d.]*)( ?d?)$')
   return tonumber(hold), tonumber(tpm), tonumber(entry), tonumber(deadline_ms), tonumber(number),
-    product, instance, state ~= ''
+    product, instance, state ~= '', mark
 end
 
 -- Add `delta` to what the subject's holds sum up to.
@@ -178,20 +179,4 @@ end
 local function free_place(holds, product)
   local field = '#open:' .. product
   if redis.call('HINCRBY', holds, field, -1) <= 0 then redis.call('HDEL', holds, field) end
-end
-
--- A request that is held was decided: its window counts `actual` (-1: stays as it is), its place
--- is free, and until it is settled it holds only what it costs. Repeats change nothing.
-local function decided(holds, window, request_id, actual, cost)
-  local packed = redis.call('HGET', holds, request_id)
-  if not packed then return 0 end
-  local hold, tpm, entry, deadline_ms, number, product, instance, ended = read_hold(packed)
-  if entry == 0 or actual < 0 then actual = tpm end
-  if ended and tpm == actual and hold == cost then return 0 end
-  if tpm ~= actual then amend(window, entry, actual - tpm) end
-  add_held(holds, cost - hold)
-  if not ended then free_place(holds, product) end
-  redis.call('HSET', holds, request_id,
-    pack_hold(cost, actual, entry, deadline_ms, number, product, instance) .. ' d')
-  return 1
 end

@@ -8,6 +8,7 @@ the change to every node as soon as Redis is back.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.admission.scripts import OWN_NAMES, SHADOW_NAMES
 from gateway.control.call import Reply
 from gateway.control.minting import minted_document, new_key
 from gateway.control.ops_parts import OpsParts
@@ -18,7 +19,7 @@ from gateway.ledger.rows import BalanceRow, KeyView, MintRefused, Refusal
 
 Path = Mapping[str, str]
 Query = Mapping[str, str]
-_LIMIT_NAMES: Final = frozenset(("rpm", "tpm", "concurrency"))
+_LIMIT_NAMES: Final = (*OWN_NAMES, *SHADOW_NAMES)
 _MOST_LIMIT: Final = 2**53 - 1
 _MOST_TEXT: Final = 200
 _LATER: Final = (
@@ -84,7 +85,10 @@ class Admin:
         return await self._changed(await self._parts.book.credit(key_id, tokens, bucket, ref))
 
     async def limits(self, path: Path, _query: Query, body: Any) -> Reply | Problem:
-        """`{"embeddings": {"rpm": 10, "tpm": 2000}, ...}`; null for a product resets it."""
+        """`{"embeddings": {"rpm": 10, "tpm": 2000}, ...}`; null for a product resets it.
+
+        `shadow_rpm` and so on are only tried on what the others admit, and never refuse.
+        """
         key_id = _key_id(path)
         if isinstance(key_id, Problem):
             return key_id
@@ -104,8 +108,8 @@ class Admin:
                 return f"there is no product {product!r}; the products are {known}"
             if limits is None:
                 continue
-            if not isinstance(limits, dict) or not set(limits) <= _LIMIT_NAMES:
-                return f"{product}: must be null or an object of rpm, tpm, concurrency"
+            if not isinstance(limits, dict) or not set(limits) <= set(_LIMIT_NAMES):
+                return f"{product}: must be null or an object of {', '.join(_LIMIT_NAMES)}"
             for name, value in limits.items():
                 if value is not None and (type(value) is not int or not 0 <= value <= _MOST_LIMIT):
                     return f"{product}.{name}: must be null or a whole number from 0"

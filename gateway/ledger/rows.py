@@ -16,7 +16,7 @@ class BalanceRow:
 
     `trial` and `paid` are tokens that are left. `status` is active, suspended or revoked, `tier`
     key or premium. `limits` has only what was set for this key:
-    product -> {"rpm" | "tpm" | "concurrency": int or None}.
+    product -> {"rpm" | "tpm" | "concurrency" | "shadow_rpm" | ...: int or None}.
     """
 
     key_id: int

@@ -18,6 +18,7 @@ from gateway.products.product import (
     Holding,
     Limits,
     Product,
+    Shadow,
     UsageSource,
 )
 from gateway.products.reading import Section, shown
@@ -32,6 +33,7 @@ SERVICES: Final = (
     "classifier",
     "segmenter",
 )
+LIMIT_NAMES: Final = ("rpm", "tpm", "concurrency")
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 # A rate beyond this is a slip of the keyboard: one million a minute is more than a gateway serves.
 _MAX_RPM: Final = 10_000_000
@@ -122,6 +124,7 @@ def _product(name: str, table: Mapping[str, Any], mistakes: list[str]) -> Produc
     methods = tuple(dict.fromkeys(_methods(section)))
     header_names, header_prefixes = _headers(section)
     deadline_ms = section.integer("deadline_ms", 1, _MAX_MS)
+    shadows = _shadows(section)
     product = Product(
         name=name,
         host=_label(section, "host", needed=True) or "",
@@ -132,9 +135,9 @@ def _product(name: str, table: Mapping[str, Any], mistakes: list[str]) -> Produc
         allow=", ".join((*methods, "OPTIONS")),
         service=section.one_of("service", SERVICES),
         family=Family(section.one_of("family", [each.value for each in Family])),
-        anonymous=_anonymous(section),
-        key=_limits(section.table("key")),
-        premium=_limits(section.table("premium")),
+        anonymous=_anonymous(section, shadows),
+        key=_limits(section.table("key"), shadows.get("key")),
+        premium=_limits(section.table("premium"), shadows.get("premium")),
         counting=Counting(section.one_of("counts", [each.value for each in Counting])),
         holding=Holding(section.one_of("holds", [each.value for each in Holding])),
         minimum_tokens=section.integer("minimum_tokens", 0, _MAX_TPM, 0),
@@ -211,12 +214,32 @@ def _usage_sources(section: Section) -> tuple[UsageSource, ...]:
     return tuple(UsageSource(name) for name in names if name in known)
 
 
-def _anonymous(section: Section) -> Limits | None:
+def _shadows(section: Section) -> dict[str, Shadow]:
+    """Limits that are only tried, by tier."""
+    if section.given("shadow") is None:
+        return {}
+    tiers = section.table("shadow")
+    found: dict[str, Shadow] = {}
+    if tiers is None:
+        return found
+    for tier in ("anonymous", "key", "premium"):
+        table = tiers.table(tier) if tiers.given(tier) is not None else None
+        if table is not None:
+            found[tier] = Shadow(*(table.optional(each, 1, _MAX_TPM) for each in LIMIT_NAMES))
+            table.close()
+    tiers.close()
+    return found
+
+
+def _anonymous(section: Section, shadows: Mapping[str, Shadow]) -> Limits | None:
     value = section.given("anonymous")
+    shadow = shadows.get("anonymous")
     if value == "blocked":
+        if shadow is not None:
+            section.wrong("shadow", "has limits without a key, and anonymous is blocked")
         return None
     if isinstance(value, dict):
-        return _limits(Section(f"{section.name}.anonymous", value, section.mistakes))
+        return _limits(Section(f"{section.name}.anonymous", value, section.mistakes), shadow)
     if value is None:
         section.wrong("anonymous", "is missing")
     else:
@@ -224,7 +247,7 @@ def _anonymous(section: Section) -> Limits | None:
     return None
 
 
-def _limits(section: Section | None) -> Limits:
+def _limits(section: Section | None, shadow: Shadow | None) -> Limits:
     if section is None:
         return Limits(1, None, 1)
     rpm = section.integer("rpm", 1, _MAX_RPM)
@@ -233,7 +256,7 @@ def _limits(section: Section | None) -> Limits:
         section.wrong("tpm", "must be at least 1; leave it out for no token limit")
     concurrency = section.integer("concurrency", 1, _MAX_RPM, rpm)
     section.close()
-    return Limits(rpm, tpm or None, concurrency)
+    return Limits(rpm, tpm or None, concurrency, shadow)
 
 
 def _check_alone(product: Product, section: Section) -> None:

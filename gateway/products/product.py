@@ -47,12 +47,22 @@ class UsageSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """Limits of a tier that are only tried; None: this one is not. They never refuse."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one tier may use in any 60 s. `tpm` None: tokens are not limited."""
 
     rpm: int
     tpm: int | None
     concurrency: int
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True, slots=True)

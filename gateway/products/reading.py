@@ -53,6 +53,10 @@ class Section:
             return value
         return low
 
+    def optional(self, field: str, low: int, high: int) -> int | None:
+        """A whole number from low to high, or None if it is not given."""
+        return None if self.given(field) is None else self.integer(field, low, high)
+
     def boolean(self, field: str) -> bool:
         """true or false; false if not given."""
         value = self.given(field)

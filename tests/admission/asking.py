@@ -9,7 +9,7 @@ from gateway.admission.gate import Gate
 from gateway.admission.replies import decision, extension
 from gateway.admission.scripts import Scripts, tag_of, tag_slots
 from gateway.ledger.rows import BalanceRow
-from gateway.products.product import Limits
+from gateway.products.product import Limits, Shadow
 from gateway.redis_link import RedisLink, Reply
 
 # A time that no test reaches by the real clock: 2027-01-15 in microseconds.
@@ -19,8 +19,13 @@ OPEN = Limits(PLENTY, None, PLENTY)
 MakeGate = Callable[[], Awaitable[tuple[Gate, RedisLink]]]
 
 
-def limits(rpm: int = PLENTY, tpm: int | None = None, concurrency: int = PLENTY) -> Limits:
-    return Limits(rpm, tpm, concurrency)
+def limits(
+    rpm: int = PLENTY,
+    tpm: int | None = None,
+    concurrency: int = PLENTY,
+    shadow: Shadow | None = None,
+) -> Limits:
+    return Limits(rpm, tpm, concurrency, shadow)
 
 
 def row(key_id: int, version: int = 1, *, trial: int = 10**12, **changes: object) -> BalanceRow:

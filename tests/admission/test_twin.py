@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.admission.ask import Ask, Code, Decision
 from gateway.admission.model import Model
 from gateway.embedded.redis_server import RedisServer
+from gateway.products.product import Shadow
 from gateway.units import US_PER_MS, WINDOW_US
 from tests.admission.asking import START_US, Asker, Direct, limits, open_direct, row, settlement
 
@@ -33,7 +34,9 @@ class Step:
 STEPS = st.lists(
     st.builds(
         Step,
-        st.sampled_from(["ask"] * 8 + ["again", "extend", "settle", "correct", "ride", "put"]),
+        st.sampled_from(
+            ["ask"] * 8 + ["again", "extend", "settle", "correct", "ride", "put", "plan"]
+        ),
         st.one_of(
             st.integers(0, 600_000),
             st.sampled_from([0, 249_999, 250_000, 1_000_000, WINDOW_US - 1, WINDOW_US]),
@@ -46,6 +49,15 @@ STEPS = st.lists(
     ),
     min_size=15,
     max_size=60,
+)
+
+
+# Limits in force and limits that are only tried: a step picks one for each product.
+SHADOWS = (None, Shadow(rpm=8), Shadow(tpm=60), Shadow(9, 70, 4), Shadow(concurrency=3))
+PLANS = tuple(
+    (limits(rpm, tpm, 20, shadow), limits(rpm + 8, tpm and tpm + 50, 30, SHADOWS[place - 1]))
+    for rpm, tpm in ((12, 100), (6, None), (30, 40))
+    for place, shadow in enumerate(SHADOWS)
 )
 
 
@@ -63,7 +75,7 @@ class Pair:
             product: Asker(
                 f"k:{key_id}",
                 product,
-                limits(rpm=12, tpm=100, concurrency=20),
+                limits(12, 100, 20, Shadow(9, 70, 4)),
                 limits(rpm=20, tpm=150, concurrency=30),
                 numbers=itertools.count(place * 1_000),
             )
@@ -77,6 +89,9 @@ class Pair:
             if step.kind == "ask":
                 asker = self.askers[PRODUCTS[step.second % 2]]
                 await self.admit(asker.ask(step.first, step.second))
+            elif step.kind == "plan":
+                asker = self.askers[PRODUCTS[step.second % 2]]
+                asker.limits, asker.premium = PLANS[step.first % len(PLANS)]
             elif step.kind == "put":
                 await self.put(50 * step.first, step.second)
             elif self.asked:
@@ -104,7 +119,13 @@ class Pair:
     async def put(self, trial: int, which: int) -> None:
         """Mostly a newer row, sometimes an older one; with a tier, a status and own limits."""
         self.version += 1
-        own = {"embeddings": {"rpm": 5, "tpm": None}, "rerank": {"tpm": 30, "concurrency": 2}}
+        own: dict[str, dict[str, int | None]] = {
+            "embeddings": {"rpm": 5, "tpm": None},
+            "rerank": {"tpm": 30, "concurrency": 2},
+        }
+        if which % 2:
+            own["embeddings"] |= {"shadow_rpm": 4, "shadow_tpm": 0}
+            own["rerank"] |= {"shadow_concurrency": which % 3, "shadow_tpm": None}
         balance = row(
             self.key_id,
             self.version if which % 5 else max(1, self.version - 2),

@@ -30,6 +30,8 @@ RANKS = {
     "gateway.admission.ask": 2,
     "gateway.admission.model": 2,
     "gateway.admission.window": 2,
+    "gateway.admission.rule": 2,
+    "gateway.admission.shadow": 2,
     "gateway.metering.event": 2,
     "gateway.metering.numbers": 2,
     "gateway.metering.outcomes": 2,

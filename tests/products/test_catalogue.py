@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.errors import ConfigurationFault
 from gateway.products.builtin import builtin_text, load_catalogue
 from gateway.products.catalogue import load
-from gateway.products.product import Catalogue, Counting, Family, Limits, UsageSource
+from gateway.products.product import Catalogue, Counting, Family, Limits, Shadow, UsageSource
 
 ZOO = sorted((Path(__file__).parent / "zoo").glob("*.toml"))
 
@@ -241,3 +241,21 @@ def test_any_text_gives_a_catalogue_or_sentences(text: str) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         load(text, builtin_text())
     assert caught.value.mistakes
+
+
+def test_a_shadow_is_of_a_tier_and_tries_only_what_it_names() -> None:
+    text = "[embeddings]\nshadow = { key = { rpm = 3 }, premium = { tpm = 5, concurrency = 2 } }\n"
+    product = load(text, builtin_text()).products["embeddings"]
+    assert product.key.shadow == Shadow(rpm=3)
+    assert product.premium.shadow == Shadow(tpm=5, concurrency=2)
+    assert product.key.rpm == load(builtin_text()).products["embeddings"].key.rpm
+
+
+def test_a_wrong_shadow_is_a_mistake() -> None:
+    text = "[embeddings]\nshadow = { key = { rpm = 0 }, gold = { rpm = 3 }, anonymous = {} }\n"
+    with pytest.raises(ConfigurationFault) as caught:
+        load(text, builtin_text())
+    found = "\n".join(caught.value.mistakes)
+    assert "embeddings.shadow.key.rpm must be between 1 and" in found
+    assert "embeddings.shadow.gold is no field here" in found
+    assert "embeddings.shadow has limits without a key, and anonymous is blocked" in found
