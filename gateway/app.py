@@ -110,9 +110,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         shop = await stack.enter_async_context(_billing(base))
         repeats = Repeats(base.answers, meter, telemetry)
         pepper = peppers(secrets["key_pepper"])[0]
-        web = await stack.enter_async_context(
-            web_side(settings, lambda text: key_hmac(pepper, text))
-        )
+        web = web_side(settings, base.pools, lambda text: key_hmac(pepper, text))
         server, pipeline, readiness = front_door(
             base, meter, upstreams, secrets, shop, repeats, web, overload
         )

@@ -16,6 +16,7 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
 _KEY_PREFIX: Final = re.compile(r"[a-z][a-z0-9]{0,15}_")
 _DATABASE: Final = re.compile(r"[0-9]{1,4}")
+_SESSIONS: Final = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
 _DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -193,8 +194,18 @@ def readable_file(text: str) -> Path:
 
 
 def postgres_url(text: str) -> str:
-    """The address of a PostgreSQL; may have a password, so it is not told back."""
-    _parts(text, "postgresql", "postgres")
+    """The address of a PostgreSQL, or of several; may have a password, so it is not told back."""
+    scheme, middle, rest = text.partition("://")
+    netloc = rest.split("/")[0].split("?")[0]
+    user, at, hosts = netloc.rpartition("@")
+    for host in hosts.split(","):
+        # One after the other: `a:5432,b:5433` is no host and port to a reader of addresses.
+        one = f"{scheme}{middle}{user}{at}{host}{rest.removeprefix(netloc)}"
+        if not _parts(one, "postgresql", "postgres").hostname and "," in hosts:
+            raise ValueError("names a server without a name between its commas")
+    wanted = parse_qs(urlsplit(text).query).get("target_session_attrs", ["any"])[0]
+    if wanted not in _SESSIONS:
+        raise ValueError(f"must have a target_session_attrs of {', '.join(_SESSIONS)}, or none")
     return text
 
 

@@ -3,8 +3,7 @@
 Wires, never handles.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final
 
 from gateway.control.web.letters import Letters, LogLetters, SmtpLetters
@@ -17,7 +16,7 @@ from gateway.control.web.texts import Texts
 from gateway.control.web.visit import Web
 from gateway.control.web.watch import Watch, Work
 from gateway.knob_readers import is_loopback
-from gateway.postgres import Postgres
+from gateway.postgres import Pools, Postgres
 from gateway.settings import Settings
 from gateway.sql import load_queries
 
@@ -25,29 +24,19 @@ from gateway.sql import load_queries
 _POOL: Final = 2
 
 
-@asynccontextmanager
-async def web_side(settings: Settings, digest: Callable[[str], bytes]) -> AsyncIterator[Web]:
-    """Everything while the context is open; `digest` makes what is at rest of a secret."""
-    assert settings.database_url is not None, "looked at first"
+def web_side(settings: Settings, pools: Pools, digest: Callable[[str], bytes]) -> Web:
+    """All of it; `digest` makes what is at rest of a secret."""
     queries, statics = load_queries(), Statics()
-    postgres = Postgres(
-        settings.database_url,
-        pool_size=_POOL,
-        command_deadline_ms=settings.postgres_deadline_ms,
-        application_name="sluice-web",
+    postgres = pools.open("-web", size=_POOL)
+    return Web(
+        Sessions(postgres, queries, digest),
+        People(postgres, queries, digest),
+        Texts(),
+        Templates(statics.address),
+        statics,
+        letters_of(settings),
+        provider_of(settings),
     )
-    try:
-        yield Web(
-            Sessions(postgres, queries, digest),
-            People(postgres, queries, digest),
-            Texts(),
-            Templates(statics.address),
-            statics,
-            letters_of(settings),
-            provider_of(settings),
-        )
-    finally:
-        await postgres.close()
 
 
 def letters_of(settings: Settings) -> Letters | None:
