@@ -36,35 +36,24 @@ from gateway.edge.repeat_name import HEADER
 from gateway.edge.repeats import Repeats, Replay
 from gateway.edge.request_ids import new_request_id
 from gateway.edge.shedding import Shedder
+from gateway.edge.telling import OUTCOME_OF, told
 from gateway.edge.token_field import NAME as TOKEN
 from gateway.edge.token_field import TokenField
 from gateway.errors import (
-    AnswerBroken,
     Fault,
     PostgresUnavailable,
     Problem,
     RedisUnavailable,
-    ServiceTimeout,
-    ServiceUnreachable,
-    SpoolUnavailable,
 )
 from gateway.metering.meter import Meter, Verdict
 from gateway.metering.outcomes import Outcome
-from gateway.products.product import Family, Product
+from gateway.products.product import Family
 from gateway.telemetry import Telemetry
 
 Door = Callable[[Exchange, Route, str], Awaitable[None]]
 
 _FREE: Final = b"x-usage-tokens: 0\r\n"
 _APPLIED: Final = b"preference-applied: dry-run\r\nvary: Prefer\r\n"
-_OUTCOME_OF: Final = {
-    "SERVICE_REFUSED": Outcome.SERVICE_REFUSED,
-    "SERVICE_FAILED": Outcome.SERVICE_FAILED,
-    "SERVICE_UNAVAILABLE": Outcome.SERVICE_FAILED,
-    "SERVICE_TIMEOUT": Outcome.SERVICE_TIMEOUT,
-    "SERVICE_BROKE_OFF": Outcome.SERVICE_BROKE_OFF,
-    "SERVICE_DEGRADED": Outcome.GATEWAY_FAILED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +145,20 @@ class Pipeline:
     async def _other(self, exchange: Exchange, route: Route, request_id: str) -> None:
         try:
             await self._parts.doors[route.kind](exchange, route, request_id)
-        except (PostgresUnavailable, RedisUnavailable):
-            await self._refuse(exchange, refusals.degraded(), route.family, request_id)
+        except PostgresUnavailable:
+            away = self._without("ledger_away", refusals.ledger_away())
+            await self._refuse(exchange, away.problem, route.family, request_id)
+        except RedisUnavailable:
+            away = self._without("limits_away", refusals.degraded())
+            await self._refuse(exchange, away.problem, route.family, request_id)
 
     async def _dry_run(self, exchange: Exchange, route: Route, request_id: str) -> None:
         try:
             found = await self._parts.quoter.dry_run(exchange, route)
-        except (PostgresUnavailable, RedisUnavailable):
-            found = refusals.degraded()
+        except PostgresUnavailable:
+            found = self._without("unknown_key", refusals.key_not_known_now()).problem
+        except RedisUnavailable:
+            found = self._without("limits_away", refusals.degraded()).problem
         if isinstance(found, Problem):
             await self._refuse(exchange, found, route.family, request_id, _FREE)
             return
@@ -185,9 +180,10 @@ class Pipeline:
         started_s = asyncio.get_running_loop().time()
         try:
             admitted = await self._admit(exchange, route, request_id, started_s)
-        except (RedisUnavailable, PostgresUnavailable) as fault:
-            self._parts.telemetry.degraded.labels(type(fault).__name__).inc()
-            admitted = Refused(refusals.degraded())
+        except PostgresUnavailable:
+            admitted = self._without("unknown_key", refusals.key_not_known_now())
+        except RedisUnavailable as fault:
+            admitted = self._without(type(fault).__name__, refusals.degraded())
         if isinstance(admitted, Replay):
             await admitted.tell(exchange)
             return
@@ -212,11 +208,13 @@ class Pipeline:
         """Steps 2 to 4; whatever refuses here costs nothing."""
         parts = self._parts
         if not parts.meter.healthy:
-            return Refused(refusals.degraded())
+            return self._without("disk_full", refusals.disk_away())
         subject = await parts.identifier.subject(exchange, route.family, needs_key=route.needs_key)
         if isinstance(subject, Problem):
             return Refused(subject)
         keyed = subject.key_id is not None
+        if keyed and parts.meter.short_of_room:
+            return self._without("disk_short", refusals.disk_short())
         measured = await parts.measurer.measure(exchange, route, keyed=keyed)
         if isinstance(measured, Problem):
             return Refused(measured)
@@ -230,7 +228,10 @@ class Pipeline:
         if away is not None:
             return self._away(away)
         if subject.key_id is not None and HEADER in exchange.headers:
-            known = await parts.repeats.claim(exchange, subject.key_id, measured, request_id)
+            try:
+                known = await parts.repeats.claim(exchange, subject.key_id, measured, request_id)
+            except PostgresUnavailable:
+                return self._without("unknown_repeat", refusals.repeat_not_known_now())
             if known is not None:
                 return Refused(known) if isinstance(known, Problem) else known
         return await parts.admitter.admit(subject, measured, request_id, started_s)
@@ -238,7 +239,12 @@ class Pipeline:
     def _away(self, problem: Problem) -> Refused:
         """The service is not asked now: counted, and nothing of the limits is touched."""
         if problem.retry_after_ms is not None:
-            self._parts.telemetry.degraded.labels("breaker_open").inc()
+            return self._without("breaker_open", problem)
+        return Refused(problem)
+
+    def _without(self, kind: str, problem: Problem) -> Refused:
+        """Refused for what is away, and counted."""
+        self._parts.telemetry.degraded.labels(kind).inc()
         return Refused(problem)
 
     async def _cross(self, admitted: Admitted, crossing: Crossing) -> None:
@@ -252,14 +258,14 @@ class Pipeline:
             finally:
                 answer.release()
         except Fault as fault:
-            problem = _told(fault, product)
+            problem = told(fault, product)
         except BodyBrokenError as broken:
             problem = broken.problem
             exchange.keep_alive = False
         if problem is None:
             return
         if not passage.decided:
-            outcome = _OUTCOME_OF.get(problem.code, Outcome.CLIENT_BODY_FAILED)
+            outcome = OUTCOME_OF.get(problem.code, Outcome.CLIENT_BODY_FAILED)
             await parts.meter.settle_failed(passage, Verdict(outcome, problem.status))
         if exchange.started:
             exchange.break_off()
@@ -281,16 +287,3 @@ class Pipeline:
             meter.delivered(passage)
         else:
             meter.undelivered(passage)
-
-
-def _told(fault: Fault, product: Product) -> Problem:
-    """What the client is told of a broken dependency."""
-    if isinstance(fault, ServiceUnreachable):
-        return refusals.service_unreachable(product.name)
-    if isinstance(fault, ServiceTimeout):
-        return refusals.service_timeout(product.name, product.deadline_ms)
-    if isinstance(fault, AnswerBroken):
-        return refusals.service_broke_off(product.name)
-    if isinstance(fault, SpoolUnavailable | RedisUnavailable | PostgresUnavailable):
-        return refusals.degraded()
-    return refusals.service_broke_off(product.name)

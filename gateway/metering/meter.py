@@ -75,6 +75,8 @@ class Meter:
         self._now_s = now_s
         self._open: dict[int, Passage] = {}
         self._owed: dict[int, str] = {}
+        # Little disk, and no ledger that empties the spool: nothing more that is to be charged.
+        self.short_of_room = False
 
     @property
     def healthy(self) -> bool:

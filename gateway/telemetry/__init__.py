@@ -86,7 +86,7 @@ class Telemetry:
         self.refusals.labels("INTERNAL_ERROR")
         self.degraded = self._tally(
             "sluice_degraded_decisions",
-            "Decisions taken without a store: let in by local limits, or refused for its fault",
+            "Decisions taken without what they need (telemetry/degraded.py lists the kinds)",
             "kind",
         )
         self.shed = self._tally(

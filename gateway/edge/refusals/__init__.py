@@ -71,6 +71,7 @@ from gateway.edge.refusals.stores import (
     disk_short,
     key_not_known_now,
     ledger_away,
+    repeat_not_known_now,
     stores_away,
 )
 
@@ -119,6 +120,7 @@ __all__ = [
     "rate_ip",
     "rate_requests",
     "rate_tokens",
+    "repeat_not_known_now",
     "revoked",
     "service_broke_off",
     "service_busy",

@@ -59,3 +59,12 @@ def disk_away(retry_after_ms: int = MS_PER_S) -> Problem:
         "charged, please retry"
     )
     return _away(detail, retry_after_ms)
+
+
+def repeat_not_known_now(retry_after_ms: int = MS_PER_S) -> Problem:
+    """The ledger is away, which knows what was done under an Idempotency-Key."""
+    detail = (
+        "The ledger, which knows what was done under this Idempotency-Key, does not answer at the "
+        "moment; nothing was done and nothing was charged, please retry"
+    )
+    return _away(detail, retry_after_ms)
