@@ -53,19 +53,19 @@ class Lane:
 
     def take(self, data: bytes) -> None:
         """Bytes came in."""
-        rules = self.rules
-        if rules.swallowed:
-            self.line.lost_bytes += len(data)
-            self.line.state.swallowed_bytes += len(data)
-            return
-        now_s = asyncio.get_running_loop().time()
-        wait_s = rules.delay_s + (random.uniform(0, rules.jitter_s) if rules.jitter_s else 0.0)
-        self._due_s = max(self._due_s, now_s + wait_s) if wait_s else self._due_s
+        self._due_s = self._next_due_s()
         self._waiting.append((self._due_s, data))
         self._waiting_bytes += len(data)
         if self._waiting_bytes > _MOST_WAITING_BYTES:
             self.pause()
         self.go()
+
+    def _next_due_s(self) -> float:
+        rules = self.rules
+        wait_s = rules.delay_s + (random.uniform(0, rules.jitter_s) if rules.jitter_s else 0.0)
+        if not wait_s:
+            return self._due_s
+        return max(self._due_s, asyncio.get_running_loop().time() + wait_s)
 
     def pause(self) -> None:
         """Read no more for this way for now."""
@@ -88,8 +88,11 @@ class Lane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._waiting and self.out is not None and not self.line.over:
-            if self.held or self.rules.stopped:
+        while self._waiting and not self.line.over:
+            if self.rules.swallowed:
+                self._swallow()
+                break
+            if self.held or self.rules.stopped or self.out is None:
                 return
             due_s, data = self._waiting[0]
             if due_s > loop.time() and not self.rules.is_plain:
@@ -108,28 +111,48 @@ class Lane:
             else:
                 self.line.half_close(self.way)
 
+    def _swallow(self) -> None:
+        self.line.lost_bytes += self._waiting_bytes
+        self.line.state.swallowed_bytes += self._waiting_bytes
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self.resume()
+
     def _inspect(self, data: bytes) -> None:
-        """Count what trips wait for, in the order of the bytes; one that holds splits them."""
+        """Count what trips wait for, in the order of the bytes.
+
+        One that springs splits them: what stands before passes, the rest is looked at again under
+        the rules that the trip has left behind.
+        """
         trips = self.line.state.trips
         seen, at = self._tail + data, 0
         while found := next_sighting(trips, self.way, seen, at, len(self._tail)):
             at, trip = found
-            waits = trip.seen(self)
-            if self.line.over:
-                return
-            if waits:
+            if trip.counts_down():
                 split = max(0, at - len(self._tail))
-                self._waiting.appendleft((0.0, data[split:]))
-                self._waiting_bytes += len(data) - split
-                data = data[:split]
-                break
+                rest, data = data[split:], data[:split]
+                # By the rules of before, as far as it stands before.
+                self._remember(data)
+                self._write(data)
+                self._waiting.appendleft((0.0, rest))
+                self._waiting_bytes += len(rest)
+                trip.spring(self)
+                if self._waiting and self._waiting[0][1] is rest:
+                    self._waiting[0] = (self._next_due_s(), rest)
+                return
             at += 1
+        self._remember(data)
+        self._write(data)
+
+    def _remember(self, data: bytes) -> None:
+        """The last bytes that passed: the beginning of what a trip waits for may be in them."""
+        trips = self.line.state.trips
         longest = max((len(trip.text) for trip in trips), default=1)
         self._tail = (self._tail + data)[-(longest - 1) :] if longest > 1 else b""
-        if data:
-            self._write(data)
 
     def _write(self, data: bytes) -> None:
+        if not data or self.line.over:
+            return
         rules = self.rules
         if rules.change is not None:
             data = rules.change(data)

@@ -64,8 +64,9 @@ class Waiting(Protocol):
 class Trip:
     """Springs when `text` comes by for the `nth` time on one way, counted over all connections.
 
-    `then` is called with the line before the text passes. `hold`: the text and what is behind it
-    on this line then wait for `release`. `sprung` is set from then on; `hits` counts all sightings.
+    `then` is called with the line before the text passes, which is then under the rules that it
+    has left behind. `hold`: the text and what is behind it on this line wait for `release`.
+    `hits` counts until it has `sprung`.
     """
 
     def __init__(
@@ -87,18 +88,20 @@ class Trip:
         self.holds = hold
         self._held: list[Waiting] = []
 
-    def seen(self, lane: "Waiting") -> bool:
-        """Count one sighting; whether the lane has to wait."""
+    def counts_down(self) -> bool:
+        """Count one sighting; whether it is the one."""
         self.hits += 1
-        if self.hits != self.nth:
-            return False
-        self.sprung.set()
-        if self.then is not None:
-            self.then(lane.line)
+        if self.hits == self.nth:
+            self.sprung.set()
+        return self.hits == self.nth
+
+    def spring(self, lane: Waiting) -> None:
+        """Act; the lane waits from now on if it has to."""
         if self.holds:
             lane.held = True
             self._held.append(lane)
-        return self.holds
+        if self.then is not None:
+            self.then(lane.line)
 
     def release(self) -> None:
         """Let pass what is held; holds nothing more."""

@@ -245,7 +245,18 @@ async def test_a_trip_acts_before_its_bytes_pass(proxy: Proxy, server: Server) -
     for streams in (client, at):
         with pytest.raises(ConnectionResetError):
             await _end(streams)
-    assert (trip.hits, proxy.state.passed_bytes[Way.DOWN]) == (1, 0)
+    assert (trip.hits, proxy.state.passed_bytes[Way.DOWN]) == (1, 4)
+
+
+async def test_what_springs_a_trip_is_under_the_rules_that_it_leaves_behind(
+    proxy: Proxy, server: Server
+) -> None:
+    client, at = await _pair(proxy, server)
+    proxy.trip(Trip(Way.UP, b"mark", then=lambda _: proxy.swallow()))
+    client[1].write(b"a mark b")
+    assert await _read(at, 2) == b"a "
+    assert await _silent(at)
+    assert proxy.state.swallowed_bytes == 6
 
 
 async def test_who_does_not_read_holds_up_who_writes(proxy: Proxy, server: Server) -> None:
