@@ -3,6 +3,8 @@
 # make test    set up, then run the whole test suite; the few that failed once more, alone
 # make check   format, lint and types
 # make bench   the numbers, written to ops/bench/
+# make bench-speed  beside an empty proxy, nginx, nginx + Lua + Redis; the knee; 1 MB; streams
+# make soak     MINUTES (30) of mixed load at 70 % of the knee: leaks, drift, journal and ledger
 # make bench-quality  how good and how fast the models are, beside bare loops and BM25
 # make bench-deepsearch  what a research finds, reads and costs; its streams
 # make bench-money  every order of payment events and every place to be killed at: one end
@@ -18,7 +20,7 @@
 # make clean   remove what set-up and tools made; never the data in .sluice
 
 .PHONY: up test check docs pictures dashboards rules lock clean setup
-.PHONY: fuzz-api bench bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
+.PHONY: fuzz-api bench bench-speed soak bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -60,6 +62,14 @@ fuzz-api: setup
 
 bench: setup
 	@.venv/bin/python -m ops.bench.run
+
+bench-speed: setup
+	@.venv/bin/python -m ops.bench.speed
+
+MINUTES = 30
+RATE = 0
+soak: setup
+	@.venv/bin/python -m ops.bench.soak --minutes $(MINUTES) --rate $(RATE)
 
 bench-deepsearch: setup
 	@.venv/bin/python -m ops.bench.deepsearch 2 30

@@ -80,7 +80,7 @@ async def process(
     )
     try:
         if port is not None:
-            await _listens(port, child)
+            await listens(port, child)
         yield child.pid
     finally:
         if child.returncode is None:
@@ -88,7 +88,8 @@ async def process(
             await child.wait()
 
 
-async def _listens(port: int, child: asyncio.subprocess.Process) -> None:
+async def listens(port: int, child: asyncio.subprocess.Process) -> None:
+    """Wait until the port takes connections; ends the program when the process has ended."""
     for _ in range(400):
         if child.returncode is not None:
             raise SystemExit(f"a process ended with {child.returncode} before it listened")
