@@ -97,7 +97,8 @@ def _request_path(
     """What a product call goes through, and what only asks for its price."""
     settings, gate, book = base.settings, base.gate, base.book
     deadline_ms = settings.body_deadline_ms
-    router = Router(base.catalogue, settings.domain)
+    router = Router(base.catalogue.now, settings.domain)
+    base.catalogue.follow(router.adopt)
     measurer = Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), deadline_ms)
     forwarding = Forwarder if base.tracer is None else partial(TracedForwarder, base.tracer)
     forwarder = forwarding(upstreams, signer, deadline_ms)

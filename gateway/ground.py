@@ -20,6 +20,7 @@ from gateway.conditions import Conditions
 from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
 from gateway.control.readiness import Readiness, spools_of_machine, stores
+from gateway.control.reload import LOOK_EVERY_MS, Reload, holders
 from gateway.control.vitals import EVERY_MS, Vitals
 from gateway.errors import ConfigurationFault, RedisUnavailable
 from gateway.keys.store import key_store
@@ -29,8 +30,8 @@ from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.shelf import Shelf
 from gateway.loop import forever
 from gateway.postgres import Pools, Postgres, Servers, breaker_of
-from gateway.products.builtin import load_catalogue
-from gateway.products.product import Catalogue
+from gateway.products.builtin import open_offer
+from gateway.products.offer import Offer
 from gateway.redis_link import RedisLink
 from gateway.settings import Settings
 from gateway.sql import load_queries
@@ -49,7 +50,8 @@ class Ground:
 
     settings: Settings
     telemetry: Telemetry
-    catalogue: Catalogue
+    catalogue: Offer
+    reload: Reload
     postgres: Postgres
     book: Book
     answers: Answers
@@ -74,6 +76,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         )
     async with AsyncExitStack() as stack:
         telemetry, queries = Telemetry(), load_queries()
+        offer = open_offer(settings.products)
         publisher = Publisher(settings.metrics_dir)
         stack.callback(publisher.close)
         conditions = Conditions()
@@ -100,10 +103,14 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir, conditions)
         sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
         stack.push_async_callback(ended, sampling)
+        reload = Reload(settings.products, offer, telemetry, name)
+        following = forever(reload.run_once, name="catalogue", idle_ms=LOOK_EVERY_MS)
+        stack.push_async_callback(ended, asyncio.create_task(following))
         yield Ground(
             settings,
             telemetry,
-            load_catalogue(settings.products),
+            offer,
+            reload,
             postgres,
             Book(postgres, queries),
             Answers(keeping, queries),
@@ -137,6 +144,8 @@ def ops_parts(base: Ground) -> OpsParts:
         ),
         lambda: exposition(telemetry, folder, name),
         Till(base.postgres, load_queries()),
+        base.reload,
+        lambda: holders(telemetry, folder, name),
     )
 
 

@@ -10,7 +10,7 @@ from gateway.edge.identify import Identifier
 from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
 from gateway.ledger.shelf import Shelf
-from gateway.products.product import Catalogue
+from gateway.products.offer import Offer
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 
@@ -20,7 +20,7 @@ class DeskParts:
     """Built by the composition root."""
 
     settings: Settings
-    catalogue: Catalogue
+    catalogue: Offer
     book: Book
     shelf: Shelf
     gate: Gate

@@ -16,6 +16,7 @@ from aiohttp import web
 from gateway.control.admin import Admin
 from gateway.control.admin_billing import AdminBilling
 from gateway.control.admin_books import AdminBooks
+from gateway.control.admin_catalogue import AdminCatalogue
 from gateway.control.call import Reply, Stream
 from gateway.control.ops_parts import OpsParts
 from gateway.edge import refusals
@@ -49,6 +50,7 @@ async def operations(parts: OpsParts) -> AsyncIterator[int]:
 def _application(parts: OpsParts) -> web.Application:
     probes, admin, books = _Probes(parts), Admin(parts), AdminBooks(parts.book)
     billing = AdminBilling(parts.till)
+    catalogue = AdminCatalogue(parts.reload, parts.held)
     application = web.Application(client_max_size=_MOST_BYTES, middlewares=[_in_json])
     calls: tuple[tuple[str, str, Answer], ...] = (
         ("POST", "/admin/keys", admin.mint),
@@ -63,6 +65,8 @@ def _application(parts: OpsParts) -> web.Application:
         ("GET", "/admin/keys/{key_id}/usage/days", books.days),
         ("GET", "/admin/closed-days", books.published),
         ("GET", "/admin/canary", books.canary),
+        ("GET", "/admin/catalogue", catalogue.show),
+        ("POST", "/admin/catalogue/reload", catalogue.reload),
         ("GET", "/admin/billing", billing.show),
         ("POST", "/admin/billing/orders/{order_id}/release", billing.release),
     )

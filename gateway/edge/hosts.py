@@ -7,6 +7,7 @@ The raw target of the reader is never decoded or rebuilt; the service gets what 
 import re
 from typing import Final
 
+from gateway.edge.authority import is_authority
 from gateway.edge.doors import Kind
 from gateway.edge.doors_of_web import CALL, CALLED
 from gateway.edge.houses import House, Route, houses
@@ -29,6 +30,10 @@ class Router:
 
     def __init__(self, catalogue: Catalogue, domain: str) -> None:
         self._domain = domain.lower()
+        self.adopt(catalogue)
+
+    def adopt(self, catalogue: Catalogue) -> None:
+        """Lead to the products of this catalogue from now on."""
         self._houses = houses(catalogue)
         self._bare = self._houses.pop("")
         self._with_pages = (self._bare, self._houses["dash"])
@@ -92,7 +97,7 @@ class Router:
         if target == "*" and method == "OPTIONS":
             return Route(Kind.PREFLIGHT, "preflight", house.family, "*")
         absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or not absolute[1]:
+        if absolute is None or not absolute[1] or not is_authority(absolute[1]):
             return malformed_http("the target must be a path that begins with /")
         path = absolute[2].partition("#")[0]
         # One level only: what follows begins with a slash, so this cannot come here again.

@@ -23,7 +23,8 @@ from gateway.edge.measure import MAX_GATHERED_BYTES, Measured, Measurer
 from gateway.edge.pipeline import Door, refuse
 from gateway.edge.quoting import Document, Quoter, quote_lines
 from gateway.errors import Problem
-from gateway.products.product import Catalogue, Product
+from gateway.products.offer import Offer
+from gateway.products.product import Product
 from gateway.units import KIB
 
 _WITHOUT_KEY_BYTES: Final = 64 * KIB
@@ -45,7 +46,7 @@ class Pricing:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Offer,
         router: Router,
         measurer: Measurer,
         quoter: Quoter,

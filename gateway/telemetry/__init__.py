@@ -9,8 +9,8 @@ Refuses labels that a client could choose: products, outcomes and codes come fro
 
 from typing import Final
 
-from gateway.telemetry.series import Family, Latest, Level, Named, Spread, Tally
-from gateway.telemetry.snapshots import Values
+from gateway.telemetry.limit_metrics import LimitMetrics
+from gateway.telemetry.series import Latest, Level, Spread, Tally
 
 __all__ = ["Latest", "Level", "Spread", "Tally", "Telemetry"]
 
@@ -33,24 +33,21 @@ LATENCY_S: Final = (
     180,
     600,
 )
-_LIMIT: Final = ("product", "tier", "dimension")
 LAG_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
 
 
-class Telemetry:
+class Telemetry(LimitMetrics):
     """The metrics of one process. Values are counts, bytes, seconds or tokens, as the name says.
 
     Each attribute is a family (`labels(...)` gives the series) or, without labels, its series.
     """
 
     def __init__(self) -> None:
-        self.tallies: list[Family[Tally]] = []
-        self.levels: list[Family[Level]] = []
-        self.latest: list[Family[Latest]] = []
-        self.spreads: list[tuple[Family[Spread], tuple[float, ...]]] = []
+        super().__init__()
         self._declare_requests()
         self._declare_shipping()
         self._declare_stores()
+        self._declare_limits()
         self._declare_proofs()
         self._declare_billing()
         self._declare_machine()
@@ -68,16 +65,6 @@ class Telemetry:
         )
         self.admissions = self._tally(
             "sluice_admissions", "Decisions of the limiter", "product", "code"
-        )
-        self.shadow_looked = self._tally(
-            "sluice_shadow_looked",
-            "Admitted requests that a limit in shadow was tried on",
-            *_LIMIT,
-        )
-        self.shadow_refused = self._tally(
-            "sluice_shadow_refused",
-            "Admitted requests that a limit in shadow would have refused",
-            *_LIMIT,
         )
         self.refusals = self._tally(
             "sluice_refusals", "Requests refused by the gateway itself, by error code", "code"
@@ -231,55 +218,3 @@ class Telemetry:
     def admission(self, product: str, code: str) -> None:
         """Count one decision of the limiter."""
         self.admissions.labels(product, code).inc()
-
-    def counts(self) -> Values:
-        """All that only grows: tallies, and spreads as their sum followed by the counts."""
-        found: Values = {}
-        for tallies in self.tallies:
-            found[tallies.named.name] = {key: [one.value] for key, one in tallies.series()}
-        for spreads, _ in self.spreads:
-            found[spreads.named.name] = {
-                key: [one.sum, *one.counts] for key, one in spreads.series()
-            }
-        return found
-
-    def standings(self) -> Values:
-        """All that goes up and down."""
-        return {
-            family.named.name: {key: [one.value] for key, one in family.series()}
-            for family in self.levels
-        }
-
-    def newest(self) -> Values:
-        """What was found, each with the moment at which it was."""
-        return {
-            family.named.name: {
-                key: [one.at_s, one.value] for key, one in family.series() if one.at_s
-            }
-            for family in self.latest
-        }
-
-    def _tally(self, name: str, text: str, *labels: str) -> Family[Tally]:
-        family = Family(Named(name, text, labels), Tally)
-        self.tallies.append(family)
-        return family
-
-    def _latest(self, name: str, text: str, *labels: str) -> Family[Latest]:
-        family = Family(Named(name, text, labels), Latest)
-        self.latest.append(family)
-        return family
-
-    def _levels(self, name: str, text: str, *labels: str) -> Family[Level]:
-        family = Family(Named(name, text, labels), Level)
-        self.levels.append(family)
-        return family
-
-    def _level(self, name: str, text: str) -> Level:
-        return self._levels(name, text).labels()
-
-    def _spread(
-        self, name: str, text: str, bounds: tuple[float, ...], *labels: str
-    ) -> Family[Spread]:
-        family = Family(Named(name, text, labels), lambda: Spread(bounds))
-        self.spreads.append((family, bounds))
-        return family

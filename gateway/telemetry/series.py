@@ -110,6 +110,10 @@ class Family(Generic[Child]):
         child = self._children.get(values)
         return self._new(values) if child is None else child
 
+    def forget(self, *values: str) -> None:
+        """The series with these values is over; harmless when there is none."""
+        self._children.pop(values, None)
+
     def _new(self, values: tuple[str, ...]) -> Child:
         assert len(values) == len(self.named.labels), f"{self.named.name}: {values}"
         if len(self._children) >= MAX_SERIES:

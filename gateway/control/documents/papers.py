@@ -20,6 +20,7 @@ from gateway.edge.exchange import Exchange
 from gateway.edge.hosts import Route
 from gateway.edge.passing import cors_lines
 from gateway.edge.pipeline import refuse
+from gateway.products.offer import Offer
 from gateway.products.product import Catalogue
 from gateway.settings import Settings
 
@@ -54,8 +55,8 @@ class Papers:
     """Answers Kind.DOCUMENT."""
 
     settings: Settings
-    catalogue: Catalogue
-    _kept: OrderedDict[tuple[str, Origins], bytes] = field(default_factory=OrderedDict)
+    catalogue: Offer
+    _kept: OrderedDict[tuple[str, str, Origins], bytes] = field(default_factory=OrderedDict)
 
     async def answer(self, exchange: Exchange, route: Route, request_id: str) -> None:
         """One document; a browser of another origin may read it."""
@@ -71,10 +72,11 @@ class Papers:
         await _send(exchange, request_id, kind, self._document(route.name, origins))
 
     def _document(self, name: str, origins: Origins) -> bytes:
-        found = self._kept.get((name, origins))
+        version = self.catalogue.version
+        found = self._kept.get((version, name, origins))
         if found is None:
-            found = _MAKERS[name][1](self.catalogue, origins)
-            self._kept[name, origins] = found
+            found = _MAKERS[name][1](self.catalogue.now, origins)
+            self._kept[version, name, origins] = found
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         return found

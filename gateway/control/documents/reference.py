@@ -39,7 +39,7 @@ class Reference:
         origins = origins_of(host, parts.settings.domain, secure=is_secure(visit.exchange))
         return {
             "d": self.texts.of(self.texts.known(visit.language) or "en"),
-            **laid_out(parts.catalogue, origins),
+            **laid_out(parts.catalogue.now, origins),
         }
 
 
