@@ -1,0 +1,95 @@
+"""(d) The primary of PostgreSQL dies, its standby is promoted, and no acknowledged charge is lost.
+
+Twice: the process is killed; and the whole machine no longer answers, so that nothing refuses a
+connection. Between the two the old primary comes back, rewound, and follows.
+"""
+
+import asyncio
+import time
+
+import asyncpg
+
+from ops.nodes.crowd import Asked
+from ops.nodes.pair import Server
+from ops.nodes.proofs_rolling import failed, load
+from ops.nodes.reckoning import Line, at_most, degraded, exactly, none, reckon, told
+from ops.nodes.site import Key, Site
+
+_AWAY_S = 3.0
+_RECOVERED_S = 10.0
+
+
+async def primary(site: Site) -> list[Line]:
+    """Killed, then unreachable."""
+    first, second = site.primary, site.standby
+    lines = await _failover(site, "killed", first, second)
+    lines += await _back(first, second)
+    lines += await _failover(site, "unreachable", second, first)
+    return lines
+
+
+async def _failover(site: Site, name: str, old: Server, new: Server) -> list[Line]:
+    await site.until_all_ok()
+    keys = [await site.mint() for _ in range(6)]
+    before = await degraded(site)
+    async with load(site, keys) as part:
+        await asyncio.sleep(2)
+        begun_s = time.monotonic()
+        if name == "killed":
+            await old.kill()
+        else:
+            await site.net.cut(old.place, new.place, *(node.place for node in site.nodes))
+        await asyncio.sleep(_AWAY_S)
+        late = await _without(site, keys[0])
+        # Fence first: whoever promotes must be sure that the old one takes no more writes.
+        await old.kill()
+        await new.commits_on(None)
+        await new.promote()
+        promoted_s = time.monotonic()
+        await site.until_all_ok(60)
+        ok_s = time.monotonic()
+        await asyncio.sleep(3)
+    await site.net.heal()
+    counted = await degraded(site) - before
+    return [
+        told(f"**primary {name}**: promoted after", f"{promoted_s - begun_s:.1f} s"),
+        at_most(
+            "all nodes are ok by themselves, after that", _RECOVERED_S, ok_s - promoted_s, " s"
+        ),
+        failed(part),
+        told("a key that no node knew, meanwhile", late),
+        told("degraded decisions, by kind", dict(counted)),
+        exactly(
+            "the new primary takes writes", False, await new.value("select pg_is_in_recovery()")
+        ),
+        *(await reckon(site, part)),
+    ]
+
+
+async def _without(site: Site, known: Key) -> str:
+    """A key that is new cannot be looked up; one that is known goes on."""
+    stranger = Key(known.key_id, known.text[:-1] + ("0" if known.text[-1] != "0" else "1"))
+    want = site.crowd.journal[-1].want
+    asked: Asked = await site.crowd.ask(type(want)(stranger.text, None, 1), site.nodes[0].place)
+    site.crowd.journal.remove(asked)
+    return f"{asked.status} {asked.body[:120].decode(errors='replace')}"
+
+
+async def _back(old: Server, new: Server) -> list[Line]:
+    """The old primary follows the new one, and commits wait for it again."""
+    begun_s = time.monotonic()
+    await old.rewind(new)
+    await old.start()
+    await new.commits_on(old.place)
+    seconds = time.monotonic() - begun_s
+    try:
+        await old.value("create table must_not_be (n int)")
+        refused = 0
+    except asyncpg.ReadOnlySQLTransactionError:
+        refused = 1
+    return [
+        told(
+            "the old primary is rewound and a synchronous standby again after", f"{seconds:.1f} s"
+        ),
+        none("writes that it took", 1 - refused),
+    ]
