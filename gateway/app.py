@@ -125,6 +125,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         tasks = [
             *_of_node(base, pulse, shipper, shop),
             _repeating(repeats.run_once, "repeats", _KEEP_EVERY_MS),
+            _repeating(base.revocations.run_once, "revocations", _REAP_EVERY_MS),
         ]
         base.vitals.watch(spool)
         try:
@@ -188,6 +189,7 @@ async def background(base: Ground) -> AsyncIterator[None]:
         (adopter.run_once, "adopter", _REAP_EVERY_MS),
         (reaper.run_once, "reaper", _REAP_EVERY_MS),
         (outbox.run_once, "outbox", 200),
+        (base.revocations.run_once, "revocations", _REAP_EVERY_MS),
         (base.answers.forget, "answers", _FORGET_EVERY_MS),
         (months, "months", 3_600_000),
     )

@@ -72,6 +72,7 @@ def front_door(
         readiness,
         telemetry,
         base.reserves,
+        base.revocations,
         shop,
     )
     doors = {**Desk(desk, Site(desk, web)).doors(), **unmetered.doors()}

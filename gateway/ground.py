@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gateway.admission.copies import Copies
 from gateway.admission.gate import Gate
 from gateway.admission.reserves import Reserves
+from gateway.admission.tombs import Tombs
 from gateway.billing.port import open_port
 from gateway.billing.stripe_books import StripeBooks
 from gateway.billing.till import Till
@@ -22,6 +23,7 @@ from gateway.control.proof import Proof
 from gateway.control.readiness import Readiness, spools_of_machine, stores
 from gateway.control.reload import LOOK_EVERY_MS, Reload, holders
 from gateway.control.vitals import EVERY_MS, Vitals
+from gateway.edge.request_ids import new_request_id
 from gateway.errors import ConfigurationFault, RedisUnavailable
 from gateway.keys.store import key_store
 from gateway.ledger.answers import Answers
@@ -29,6 +31,8 @@ from gateway.ledger.book import Book
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.shelf import Shelf
 from gateway.loop import forever
+from gateway.metering.revocation_files import RevocationFiles
+from gateway.metering.revocations import Revocations
 from gateway.postgres import Pools, Postgres, Servers, breaker_of
 from gateway.products.builtin import open_offer
 from gateway.products.offer import Offer
@@ -65,6 +69,7 @@ class Ground:
     tracer: Tracer | None
     conditions: Conditions
     pools: Pools
+    revocations: Revocations
 
 
 @asynccontextmanager
@@ -94,7 +99,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
         alone = telemetry.degraded.labels("local_limits")
         gate = Gate(link, shares=settings.workers, on_degraded=lambda _: alone.inc())
-        reserves = Reserves(link)
+        reserves, tombs = Reserves(link), Tombs(link)
         stack.push_async_callback(link.close)
         try:
             await link.open()
@@ -106,13 +111,14 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         reload = Reload(settings.products, offer, telemetry, name)
         following = forever(reload.run_once, name="catalogue", idle_ms=LOOK_EVERY_MS)
         stack.push_async_callback(ended, asyncio.create_task(following))
+        book = Book(postgres, queries)
         yield Ground(
             settings,
             telemetry,
             offer,
             reload,
             postgres,
-            Book(postgres, queries),
+            book,
             Answers(keeping, queries),
             Shelf(postgres, queries),
             Reconciler(proving, queries),
@@ -124,6 +130,14 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             await stack.enter_async_context(tracing(settings)),
             conditions,
             pools,
+            Revocations(
+                RevocationFiles(settings.data_dir / "revocations"),
+                tombs,
+                book,
+                gate,
+                conditions,
+                new_request_id,
+            ),
         )
 
 

@@ -29,12 +29,20 @@ end
 -- Only #until is left: nothing is held.
 if released > 0 and redis.call('HLEN', KEYS[1]) == 1 then redis.call('DEL', KEYS[1]) end
 
-local have = tonumber(redis.call('HGET', KEYS[3], 'version') or -1)
+local had = redis.call('HMGET', KEYS[3], 'version', 'tomb')
+local have = tonumber(had[1] or -1)
 if ARGV[1] ~= '' then
   local version = tonumber(ARGV[1])
   if version > have then
     redis.call('DEL', KEYS[3])
     redis.call('HSET', KEYS[3], 'version', ARGV[1], unpack(ARGV, 4, 3 + words))
+    -- Revoked without the ledger (bury.lua): a newer balance does not bring it back.
+    if had[2] then
+      local status = redis.call('HGET', KEYS[3], 'status')
+      if status ~= 'revoked' then
+        redis.call('HSET', KEYS[3], 'status', 'revoked', 'was', status, 'tomb', had[2])
+      end
+    end
     have = version
   end
   redis.call('PEXPIRE', KEYS[3], ARGV[2])

@@ -25,7 +25,8 @@ class Call:
     """A call that was identified; `key_id` is None where no key is needed.
 
     `raw` is the body as it came, where that is what a handler wants. `receiver` is another key
-    that the caller was found to own, for who cannot type it.
+    that the caller was found to own, for who cannot type it. `without_ledger`: it is away, and
+    nobody has looked whether the key is still active.
     """
 
     exchange: Exchange
@@ -36,6 +37,7 @@ class Call:
     body: Mapping[str, Any]
     raw: bytes = b""
     receiver: int | None = None
+    without_ledger: bool = False
 
     def number(self, name: str, default: int, most: int) -> int | Problem:
         """A whole number of the query from 1 to `most`."""

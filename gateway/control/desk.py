@@ -34,12 +34,14 @@ class _Entry:
     # The body as it came, at most so many bytes: what it says is worth only with its signature.
     takes_raw_bytes: int = 0
     needs_billing: bool = False
+    # Answers also while the ledger is away; whose key it is must be known here by then.
+    without_ledger: bool = False
 
 
 _ENTRIES: Mapping[str, _Entry] = {
     "keys.mint": _Entry(mint, takes_body=True),
     "keys.show": _Entry(owner.show, needs_key=True),
-    "keys.revoke": _Entry(giving.revoke, needs_key=True, takes_body=True),
+    "keys.revoke": _Entry(giving.revoke, needs_key=True, takes_body=True, without_ledger=True),
     "keys.transfer": _Entry(giving.transfer, needs_key=True, takes_body=True),
     "keys.usage": _Entry(owner.usage, needs_key=True),
     "keys.export": _Entry(exporting.export, needs_key=True),
@@ -104,9 +106,15 @@ class Desk:
     ) -> Reply | Stream | Problem:
         if entry.needs_billing and self._parts.billing is None:
             return refusals.billing_not_configured()
-        key_id = None
+        key_id, away = None, False
         if entry.needs_key:
-            found = await self._key(exchange, route, needs_key=True)
+            try:
+                found = await self._key(exchange, route, needs_key=True, is_change=entry.takes_body)
+            except PostgresUnavailable:
+                if not entry.without_ledger:
+                    raise
+                away = True
+                found = await self._subject(exchange, route, needs_key=True)
             if isinstance(found, Problem):
                 return found
             key_id = found
@@ -118,20 +126,30 @@ class Desk:
         if isinstance(raw, Problem):
             return raw
         query = query_of(exchange.target)
-        call = Call(exchange, route, request_id, key_id, query, body, raw)
+        call = Call(exchange, route, request_id, key_id, query, body, raw, without_ledger=away)
         return await entry.handler(self._parts, call)
 
     async def _key(
-        self, exchange: Exchange, route: Route, *, needs_key: bool
+        self, exchange: Exchange, route: Route, *, needs_key: bool, is_change: bool = False
     ) -> int | Problem | None:
-        """The id of the key that asks; whether it is revoked is read from the ledger each time."""
-        subject = await self._parts.identifier.subject(exchange, route.family, needs_key=needs_key)
-        if isinstance(subject, Problem) or subject.key_id is None:
-            return subject if isinstance(subject, Problem) else None
-        row = await self._parts.book.load_balance(subject.key_id)
+        """The id of the key that asks; whether it is revoked is read from the ledger each time.
+
+        What changes something is also refused to a key that was revoked without the ledger.
+        """
+        key_id = await self._subject(exchange, route, needs_key=needs_key)
+        if not isinstance(key_id, int):
+            return key_id
+        row = await self._parts.book.load_balance(key_id)
         if row is None:
             return refusals.invalid_key()
-        return refusals.revoked() if row.status == "revoked" else subject.key_id
+        ended = is_change and await self._parts.revocations.is_ended(key_id)
+        return refusals.revoked() if ended or row.status == "revoked" else key_id
+
+    async def _subject(
+        self, exchange: Exchange, route: Route, *, needs_key: bool
+    ) -> int | Problem | None:
+        subject = await self._parts.identifier.subject(exchange, route.family, needs_key=needs_key)
+        return subject if isinstance(subject, Problem) else subject.key_id
 
     async def probe(self, exchange: Exchange, route: Route, request_id: str) -> None:
         """Whether this door answers; readiness tells its reasons on the operations listener."""

@@ -10,6 +10,7 @@ from gateway.edge.identify import Identifier
 from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
 from gateway.ledger.shelf import Shelf
+from gateway.metering.revocations import Revocations
 from gateway.products.offer import Offer
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
@@ -29,4 +30,5 @@ class DeskParts:
     readiness: Readiness
     telemetry: Telemetry
     reserves: Reserves
+    revocations: Revocations
     billing: Billing | None = None

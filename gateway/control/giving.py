@@ -18,11 +18,12 @@ from gateway.admission.ask import MAX_COPY_TOKENS
 from gateway.admission.reserves import Reserve, settlement_of
 from gateway.control.call import Call, Reply
 from gateway.control.desk_parts import DeskParts
+from gateway.control.ending import without_ledger
 from gateway.control.owner import settled
 from gateway.edge import refusals
 from gateway.edge.quoting import wants_dry_run
 from gateway.edge.repeat_name import REPLAYED, repeat_name
-from gateway.errors import Problem, RedisUnavailable
+from gateway.errors import PostgresUnavailable, Problem, RedisUnavailable
 from gateway.keys.format import format_key_id
 from gateway.ledger.rows import BalanceRow, Deed, DeedRefusal
 
@@ -69,7 +70,9 @@ async def revoke(parts: DeskParts, call: Call) -> Reply | Problem:
     """`{"transfer_to_api_key": null}`: ends the key for ever, at once and on every node.
 
     202 when Redis does not answer after the ledger: the key is revoked, and a node that has an
-    older copy of it learns so as soon as Redis is back; until then it lets nobody with a key in.
+    older copy of it learns so as soon as Redis is back; until then it asks the ledger. 202 also
+    when the ledger does not answer: Redis and this node's journal have it (metering/revocations).
+    With a receiver nothing is done then.
     """
     field = "transfer_to_api_key"
     asked = await _asked(parts, call, field, _REVOKED_NOTHING, (field,))
@@ -123,7 +126,14 @@ async def _revoke(parts: DeskParts, call: Call, asked: _Asked) -> Reply | Proble
     reserve = _NO_RESERVE
     if asked.receiver is not None:
         reserve = await _reserved(parts, asked, call.request_id)
-    found = await parts.book.end_key(asked.sender, asked.receiver, reserve.tokens)
+    elif call.without_ledger:
+        return await without_ledger(parts, asked.sender)
+    try:
+        found = await parts.book.end_key(asked.sender, asked.receiver, reserve.tokens)
+    except PostgresUnavailable:
+        if asked.receiver is not None:
+            raise
+        return await without_ledger(parts, asked.sender)
     if isinstance(found, DeedRefusal):
         await _given_up(parts, asked, call.request_id)
         return _refused(asked, found, reserve)

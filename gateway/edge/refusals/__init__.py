@@ -72,6 +72,7 @@ from gateway.edge.refusals.stores import (
     key_not_known_now,
     ledger_away,
     repeat_not_known_now,
+    revocation_not_taken,
     stores_away,
 )
 
@@ -121,6 +122,7 @@ __all__ = [
     "rate_requests",
     "rate_tokens",
     "repeat_not_known_now",
+    "revocation_not_taken",
     "revoked",
     "service_broke_off",
     "service_busy",

@@ -68,3 +68,12 @@ def repeat_not_known_now(retry_after_ms: int = MS_PER_S) -> Problem:
         "moment; nothing was done and nothing was charged, please retry"
     )
     return _away(detail, retry_after_ms)
+
+
+def revocation_not_taken(retry_after_ms: int = MS_PER_S) -> Problem:
+    """The ledger is away, and so is Redis or the disk of the journal."""
+    detail = (
+        "Neither the ledger nor what stands in for it can be told at the moment, so the key was "
+        "not revoked and goes on working where it is known; nothing was done, please repeat it"
+    )
+    return _away(detail, retry_after_ms)
