@@ -15,22 +15,37 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from gateway.edge.exchange import BodyBrokenError
 from gateway.edge.malformed import (
     Malformed,
+    endless_chunk,
     malformed_body,
     malformed_head,
     percent_encoded,
+    too_large,
     too_slow,
 )
 from gateway.units import MS_PER_S
 
 # Of a head that comes in pieces, what is kept to tell whose envelope a refusal needs.
 _KEPT_BYTES: Final = 4_096
+# The parser bounds each field and their number; this bounds what thousands of heads may keep.
+_HEAD_BYTES: Final = 64 * 1024
+# A chunk of one byte takes six; extensions are read by nobody and could go on for ever.
+_AROUND_BYTES: Final = 64 * 1024
+_AROUND_EACH: Final = 8
 _HEAD_END: Final = b"\r\n\r\n"
 
 
 class Hearing(web_protocol.RequestHandler):
     """Fills the queue of messages with requests, and with one Malformed as the last."""
 
-    __slots__ = ("_deaf", "_head_s", "_head_start", "_head_timer", "_payload")
+    __slots__ = (
+        "_body_bytes",
+        "_deaf",
+        "_head_bytes",
+        "_head_s",
+        "_head_start",
+        "_head_timer",
+        "_payload",
+    )
 
     def __init__(self, server: Any, header_deadline_ms: int, **arguments: Any) -> None:
         super().__init__(server, **arguments)
@@ -38,6 +53,8 @@ class Hearing(web_protocol.RequestHandler):
         self._payload: StreamReader | None = None
         self._deaf = False
         self._head_start = b""
+        self._head_bytes = 0
+        self._body_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -66,11 +83,14 @@ class Hearing(web_protocol.RequestHandler):
             self._heard(messages)
         elif in_head and data:
             self._head_comes(data)
+        elif payload is not None and not payload.is_eof():
+            self._body_comes(payload, data)
 
     def _heard(self, messages: Any) -> None:
         if self._head_timer is not None:
             self._head_came()
         self._payload = messages[-1][1]
+        self._body_bytes = 0
         self._messages.extend(messages)
         self._wake()
         if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
@@ -129,16 +149,27 @@ class Hearing(web_protocol.RequestHandler):
         self._wake()
 
     def _head_comes(self, data: bytes) -> None:
-        """A head in pieces: from now on it has its deadline."""
+        """A head in pieces: from now on it has its deadline, and its size is watched."""
+        self._head_bytes += len(data)
         self._head_start = (self._head_start + data)[:_KEPT_BYTES]
         if self._head_timer is None:
             self._head_timer = self._loop.call_later(self._head_s, self._head_is_late)
+        if self._head_bytes > _HEAD_BYTES:
+            self._refuse(too_large(self._head_start))
+
+    def _body_comes(self, payload: StreamReader, data: bytes) -> None:
+        """More of a body; what is said around its chunks must not be most of it."""
+        self._body_bytes += len(data)
+        if self._body_bytes > _AROUND_BYTES + _AROUND_EACH * payload.total_bytes:
+            self._deaf = True
+            payload.set_exception(BodyBrokenError(endless_chunk()))
 
     def _head_came(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
         self._head_start = b""
+        self._head_bytes = 0
 
     def _head_is_late(self) -> None:
         self._refuse(too_slow(self._head_start))

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from gateway.edge import refusals
@@ -42,9 +42,24 @@ def malformed_body(error: HttpProcessingError) -> Problem:
     return refusals.malformed_http(f"its body: {_first_line(str(error.message))}")
 
 
+def endless_chunk() -> Problem:
+    """Extensions or trailers without end."""
+    return refusals.malformed_http("its body: more is said around the chunks than in them")
+
+
+def is_odd(message: RawRequestMessage) -> bool:
+    """Of a message with Transfer-Encoding: whether another reader may frame it otherwise."""
+    if message.version < HttpVersion11 or "Content-Length" in message.headers:
+        return True
+    coding: str = message.headers.get("Transfer-Encoding", "")
+    return coding.strip().lower() != "chunked" or not message.chunked
+
+
 def odd_coding(message: RawRequestMessage) -> Malformed:
-    """A transfer coding besides chunked."""
-    problem = refusals.malformed_http("the only transfer coding is chunked")
+    """A transfer coding besides chunked, or one where it cannot be."""
+    problem = refusals.malformed_http(
+        "the only transfer coding is chunked, in HTTP/1.1 and without a length"
+    )
     return Malformed(problem, message.headers.get("Host", ""), message.path)
 
 
@@ -64,6 +79,11 @@ def no_version(message: RawRequestMessage) -> Malformed:
     """HTTP as it was before it had versions and headers."""
     problem = refusals.malformed_http("its first line must end with HTTP/1.1")
     return Malformed(problem, "", message.path)
+
+
+def too_large(seen: bytes) -> Malformed:
+    """A head that grows beyond what anybody needs."""
+    return _malformed(refusals.head_too_large(), seen)
 
 
 def too_slow(seen: bytes) -> Malformed:

@@ -20,6 +20,7 @@ import orjson
 
 from gateway.edge import refusals
 from gateway.edge.admitting import Admitted, Admitter, Refused
+from gateway.edge.authority import Authorities
 from gateway.edge.crossing import Crossing
 from gateway.edge.doors import Kind
 from gateway.edge.exchange import BodyBrokenError, Exchange
@@ -90,6 +91,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._hosts = Authorities()
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request, whatever it is."""
@@ -98,7 +100,7 @@ class Pipeline:
         if TOKEN in exchange.target:
             self._take_token(exchange, host)
         route = self._parts.router.route(host, exchange.method, exchange.target)
-        if not host.isascii():
+        if host not in self._hosts.known and not self._hosts.accepts(host):
             route = refusals.malformed_http("the Host header must be a name or an address")
         if isinstance(route, Problem):
             family = self._parts.router.family(host, exchange.target)

@@ -19,7 +19,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.edge.exchange import BodyBrokenError, Exchange, Writable
 from gateway.edge.hearing import Hearing
-from gateway.edge.malformed import Malformed, no_version, odd_coding
+from gateway.edge.malformed import Malformed, is_odd, no_version, odd_coding
+from gateway.edge.places import Places
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.server")
@@ -33,10 +34,14 @@ _TAKE_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a head may take to come, and how many clients may be connected."""
+    """How long a head may take to come, and how many clients may be connected.
+
+    When all places are taken, who has asked nothing for `quiet_s` makes room for who comes.
+    """
 
     header_deadline_ms: int = 30_000
     max_connections: int = 10_000
+    quiet_s: float = 5.0
 
 
 class Handlers(Protocol):
@@ -111,7 +116,7 @@ class Connection(Hearing, Writable):
         peer = _peer_address(self.peername)
         server.telemetry.open_connections.inc()
         try:
-            if len(server._connections) > server.bounds.max_connections:
+            if not server.has_place():
                 await self._turn_away(server, peer)
                 await self._hear_out()
                 return
@@ -177,7 +182,7 @@ class Connection(Hearing, Writable):
             elif message.version < HttpVersion10:
                 exchange.keep_alive = False
                 await server.handlers.malformed(exchange, no_version(message))
-            elif message.chunked and _is_odd(message):
+            elif "Transfer-Encoding" in message.headers and is_odd(message):
                 exchange.keep_alive = False
                 await server.handlers.malformed(exchange, odd_coding(message))
             else:
@@ -227,9 +232,15 @@ class Server(web_server.Server):
         self.telemetry = telemetry
         self.bounds = bounds
         self.retiring = False
+        self._places = Places(bounds.max_connections, bounds.quiet_s)
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    def has_place(self) -> bool:
+        """Whether one more client, who has just connected, may stay."""
+        clients = cast("dict[Connection, Any]", self._connections)
+        return self._places.has(clients, len(clients), self._loop.time())
 
     def close_quiet(self, for_s: float) -> int:
         """End the connections on which nothing was asked for so long; how many are left."""
@@ -272,11 +283,6 @@ def make_server(handlers: Handlers, telemetry: Telemetry, bounds: Bounds) -> Ser
         max_field_size=16_380,
         max_headers=100,
     )
-
-
-def _is_odd(message: RawRequestMessage) -> bool:
-    coding: str = message.headers.get("Transfer-Encoding", "")
-    return coding.strip().lower() != "chunked"
 
 
 def _peer_address(peername: Any) -> str:
