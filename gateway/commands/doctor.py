@@ -12,8 +12,9 @@ from gateway.commands.examine_machine import examine_machine
 from gateway.commands.examine_servers import examine_postgres, examine_redis
 from gateway.commands.finding import Finding, fine, wrong
 from gateway.commands.terminal import say
+from gateway.control.reload import in_force
 from gateway.errors import ConfigurationFault
-from gateway.products.builtin import load_catalogue
+from gateway.products.builtin import load_catalogue, text_of, version_of
 from gateway.settings import PREFIX, Settings, knobs, load_settings
 
 HELP = "check this machine and external servers; say in one line each what is wrong"
@@ -60,7 +61,12 @@ def _catalogue(settings: Settings) -> Finding:
         catalogue = load_catalogue(settings.products)
     except ConfigurationFault as fault:
         return wrong("products", "; ".join(fault.mistakes))
-    return fine("products", f"{len(catalogue.products)} in the catalogue")
+    version = version_of(text_of(settings.products))
+    others = {each.version for each in in_force(settings.metrics_dir)} - {version}
+    if others:
+        text = f"{', '.join(sorted(others))} is in force in a process and the file says {version}"
+        return wrong("products", f"{text}: `sluice limits reload` tells why")
+    return fine("products", f"{len(catalogue.products)} in the catalogue {version}")
 
 
 def _packs(settings: Settings) -> Finding:

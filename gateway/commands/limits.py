@@ -1,4 +1,4 @@
-"""`sluice limits`: what a key may use in any 60 s: its tier's limits, and those of its own.
+"""`sluice limits`: what a key may use in any 60 s, and to change it for one key or for a tier.
 
 Refuses to guess a key: it wants the id, which `sluice keys find` tells.
 """
@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
+from gateway.commands import limits_of_all
 from gateway.commands.keys import Call, refused, send
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault
@@ -18,16 +19,23 @@ from gateway.products.builtin import load_catalogue
 from gateway.products.product import Catalogue
 from gateway.settings import Settings
 
-HELP: Final = "what a key may use in any 60 s: show it, set it, or go back to its tier's"
+HELP: Final = "what a key or a tier may use in any 60 s: show it, change it, try it in shadow"
 _NAMES: Final = ("rpm", "tpm", "concurrency")
+_TRIED: Final = tuple(f"shadow_{name}" for name in _NAMES)
 _EXAMPLES: Final = """\
 examples:
   sluice limits show key_3rXk0000abc
   sluice limits set key_3rXk0000abc embeddings --rpm 10 --tpm 2000
   sluice limits reset key_3rXk0000abc embeddings
+  sluice limits set key_3rXk0000abc embeddings --shadow-rpm 5
   sluice limits reset key_3rXk0000abc
+  sluice limits apply products.toml --check
+  sluice limits apply products.toml
+  sluice limits reload
 
-In force on every node with the answer. `-` is no limit; a star marks what is the key's own.
+Of a key: in force on every node with the answer. `-` is no limit; a star marks what is its own.
+A --shadow limit is only tried, and never refuses: see the metrics sluice_shadow_*.
+Of a tier, `apply` and `reload`: on this machine; what was used stays used.
 """
 
 
@@ -49,11 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             made.add_argument("--rpm", type=int, metavar="N", help="requests in any 60 s")
             made.add_argument("--tpm", type=int, metavar="N", help="tokens in any 60 s")
             made.add_argument("--concurrency", type=int, metavar="N", help="requests at once")
+            for each in _NAMES:
+                made.add_argument(f"--shadow-{each}", type=int, metavar="N", help="only tried")
         made.add_argument("--json", action="store_true", help="print the limits as JSON")
+    limits_of_all.add_actions(choose)
 
 
 def execute(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the limits as they are then; 0, or 1 with the reason."""
+    if arguments.action in limits_of_all.ACTIONS:
+        return limits_of_all.ACTIONS[arguments.action](settings, arguments)
     path = f"/admin/keys/{quote(arguments.key_id, safe='')}"
     call = Call("GET", path)
     if arguments.action != "show":
@@ -74,9 +87,11 @@ def execute(settings: Settings, arguments: argparse.Namespace) -> int:
 def _wanted(arguments: argparse.Namespace) -> object:
     if arguments.action == "reset":
         return None if arguments.product is None else {arguments.product: None}
-    named = {n: getattr(arguments, n) for n in _NAMES if getattr(arguments, n) is not None}
+    names = (*_NAMES, *_TRIED)
+    named = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
     if not named:
-        raise ConfigurationFault(["name at least one of --rpm, --tpm, --concurrency"])
+        text = "name at least one of --rpm, --tpm, --concurrency, or one of them in shadow"
+        raise ConfigurationFault([text])
     return {arguments.product: named}
 
 

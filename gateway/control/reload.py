@@ -128,8 +128,15 @@ class Reload:
 
 def holders(telemetry: Telemetry, folder: Path, own_name: str) -> list[Holder]:
     """Which version is in force in each process of this machine."""
-    told: list[Values] = [telemetry.standings()]
-    told += [snapshot.levels for snapshot in read(folder, own_name)]
+    return _holders([telemetry.standings()]) + in_force(folder, own_name)
+
+
+def in_force(folder: Path, but: str = "") -> list[Holder]:
+    """The same, of who shares this folder of metrics `but` one."""
+    return _holders([each.levels for each in read(folder, but)]) if folder.is_dir() else []
+
+
+def _holders(told: Sequence[Values]) -> list[Holder]:
     found = []
     for levels in told:
         for labels, numbers in levels.get(METRIC, {}).items():
