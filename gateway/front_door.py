@@ -6,6 +6,7 @@ Wires, never handles. What lives longer than a request (spool, shipper, stores) 
 from collections.abc import Mapping
 from functools import partial
 
+from gateway.admission.alone import Alone
 from gateway.billing.house import Billing
 from gateway.control.desk import Desk, DeskParts
 from gateway.control.readiness import Readiness, SpoolState, stores
@@ -14,6 +15,7 @@ from gateway.control.web.visit import Web
 from gateway.edge.access_log import AccessLog
 from gateway.edge.address import Addresses
 from gateway.edge.admitting import Admitter
+from gateway.edge.deciding import Decider
 from gateway.edge.doors import Kind
 from gateway.edge.forward import Signer
 from gateway.edge.forwarder import Forwarder
@@ -50,6 +52,7 @@ def front_door(
     repeats: Repeats,
     web: Web,
     overload: Overload,
+    alone: Alone,
 ) -> tuple[Server, Pipeline, Readiness]:
     """The request path on top of everything else."""
     settings, telemetry, gate, book = base.settings, base.telemetry, base.gate, base.book
@@ -58,7 +61,9 @@ def front_door(
     signer = Signer(secrets["internal_secret"].split(",")[0])
     unmetered = Unmetered(upstreams, signer, identifier, book)
     readiness = Readiness(
-        stores(base.link, base.postgres), lambda: SpoolState(1, int(not meter.healthy))
+        stores(base.link, base.postgres),
+        lambda: SpoolState(1, int(not meter.healthy)),
+        base.conditions.now,
     )
     catalogue, shelf = base.catalogue, base.shelf
     desk = DeskParts(
@@ -76,7 +81,9 @@ def front_door(
         shop,
     )
     doors = {**Desk(desk, Site(desk, web)).doors(), **unmetered.doors()}
-    parts = _request_path(base, meter, upstreams, identifier, signer, doors, repeats, overload)
+    parts = _request_path(
+        base, meter, upstreams, identifier, signer, doors, repeats, overload, alone
+    )
     tracer = base.tracer
     pipeline = Pipeline(parts) if tracer is None else TracedPipeline(parts, tracer)
     one_in = settings.access_log
@@ -94,6 +101,7 @@ def _request_path(
     doors: Mapping[Kind, Door],
     repeats: Repeats,
     overload: Overload,
+    alone: Alone,
 ) -> Parts:
     """What a product call goes through, and what only asks for its price."""
     settings, gate, book = base.settings, base.gate, base.book
@@ -103,15 +111,15 @@ def _request_path(
     measurer = Measurer(HoldEstimator(), Tokenizer(), BodyRoom(), deadline_ms)
     forwarding = Forwarder if base.tracer is None else partial(TracedForwarder, base.tracer)
     forwarder = forwarding(upstreams, signer, deadline_ms)
-    quoter = Quoter(identifier, measurer, forwarder, gate, book)
+    quoter = Quoter(identifier, measurer, forwarder, gate, alone, book)
     pricing = Pricing(base.catalogue, router, measurer, quoter, deadline_ms)
     return Parts(
         router,
         identifier,
         measurer,
-        Admitter(gate, book, meter, base.telemetry, overload),
+        Admitter(Decider(gate, alone, book, meter), meter, base.telemetry, overload),
         forwarder,
-        Relay(meter, base.telemetry, Grower(gate, book)),
+        Relay(meter, base.telemetry, Grower(gate, alone, book)),
         quoter,
         TokenField(settings.key_prefix),
         meter,

@@ -5,6 +5,7 @@ Refuses a revoked key everywhere; a suspended one may still be looked at by its 
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.billing.inbox import MOST_BYTES as MOST_WEBHOOK_BYTES
 from gateway.control import billing, dash, exporting, giving, owner, pages, recharging
@@ -23,6 +24,8 @@ from gateway.errors import PostgresUnavailable, Problem
 
 __all__ = ["Desk", "DeskParts"]
 
+# /live says only that the process answers.
+_READY: Final = ("ready", "health")
 Handler = Callable[[DeskParts, Call], Awaitable[Reply | Stream | Problem]]
 
 
@@ -153,9 +156,9 @@ class Desk:
 
     async def probe(self, exchange: Exchange, route: Route, request_id: str) -> None:
         """Whether this door answers; readiness tells its reasons on the operations listener."""
-        if route.name == "ready":
+        if route.name in _READY:
             ready = await self._parts.readiness.look()
-            reply = Reply(ready.http_status, {"status": ready.status})
+            reply = Reply(ready.http_status, ready.public())
         else:
             reply = Reply(200, "pone" if route.name == "ping" else {"status": "ok"})
         await self._send(exchange, route, request_id, reply)

@@ -72,7 +72,7 @@ def _application(parts: OpsParts) -> web.Application:
     )
     application.router.add_get("/metrics", probes.metrics)
     application.router.add_get("/live", probes.live)
-    application.router.add_get("/health", probes.live)
+    application.router.add_get("/health", probes.ready)
     application.router.add_get("/ready", probes.ready)
     for method, path, answer in calls:
         application.router.add_route(method, path, _guarded(parts, answer))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -175,18 +176,19 @@ async def test_ready_is_degraded_without_one_store_and_503_without_both(
                 200,
                 "degraded",
                 200,
-                {"status": "degraded"},
+                {"status": "degraded", "degraded": ["redis"]},
             )
             assert found["redis"] != "ok"
             assert found["postgres"] == "ok"
             with frozen(pg_server.pid):
                 status, found, public, shown = await _ready(door)
                 assert (status, found["status"]) == (503, "not ready")
-                assert (public, shown) == (503, {"status": "not ready"})
+                assert (public, shown) == (503, {**shown, "status": "not ready"})
+                assert shown["degraded"] == ["postgres", "redis"]
                 assert found["postgres"] != "ok"
-                for path in ("/live", "/health"):
-                    assert (await door.ops("GET", path, token=None)).status == 200
-                    assert (await door.ask("GET", path)).status == 200
+                for ask in (partial(door.ops, token=None), door.ask):
+                    assert (await ask("GET", "/live")).status == 200
+                    assert (await ask("GET", "/health")).status == 503
 
         async def well_again() -> bool:
             return bool((await _ready(door))[1] == all_is_well)
