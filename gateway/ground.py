@@ -20,7 +20,12 @@ from gateway.billing.till import Till
 from gateway.conditions import Conditions
 from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
-from gateway.control.readiness import Readiness, spools_of_machine, stores
+from gateway.control.readiness import (
+    Readiness,
+    spools_of_machine,
+    stores,
+    troubles_of_machine,
+)
 from gateway.control.reload import LOOK_EVERY_MS, Reload, holders
 from gateway.control.vitals import EVERY_MS, Vitals
 from gateway.edge.request_ids import new_request_id
@@ -97,8 +102,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         # The same for kept answers: who asks for them again and again delays only his like.
         keeping = pools.open("-answers", size=2)
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
-        alone = telemetry.degraded.labels("local_limits")
-        gate = Gate(link, shares=settings.workers, on_degraded=lambda _: alone.inc())
+        gate = Gate(link)
         reserves, tombs = Reserves(link), Tombs(link)
         stack.push_async_callback(link.close)
         try:
@@ -154,7 +158,9 @@ def ops_parts(base: Ground) -> OpsParts:
         key_store(base.book, pepper, settings.key_prefix) if pepper else None,
         Proof(base.reconciler, lambda: Copies(base.link), telemetry, _stripe_books(base)),
         Readiness(
-            stores(base.link, base.postgres), lambda: spools_of_machine(telemetry, folder, name)
+            stores(base.link, base.postgres),
+            lambda: spools_of_machine(telemetry, folder, name),
+            lambda: troubles_of_machine(base.conditions, folder, name),
         ),
         lambda: exposition(telemetry, folder, name),
         Till(base.postgres, load_queries()),
