@@ -26,8 +26,13 @@ for i = 4 + words, #ARGV, 2 do
     released = released + 1
   end
 end
--- Only #until is left: nothing is held.
-if released > 0 and redis.call('HLEN', KEYS[1]) == 1 then redis.call('DEL', KEYS[1]) end
+-- Nothing is held when only #until is left, and a sum of 0 where no request held any token.
+if released > 0 then
+  local fields = redis.call('HLEN', KEYS[1])
+  if fields == 1 or (fields == 2 and redis.call('HGET', KEYS[1], '#held') == '0') then
+    redis.call('DEL', KEYS[1])
+  end
+end
 
 local had = redis.call('HMGET', KEYS[3], 'version', 'tomb')
 local have = tonumber(had[1] or -1)

@@ -44,6 +44,19 @@ async def test_settling_the_last_hold_leaves_nothing(direct: Direct) -> None:
     assert (await direct.admit(Asker("k:1").ask(0, 97))).code is Code.ADMITTED
 
 
+async def test_settling_the_last_request_without_a_key_leaves_nothing(direct: Direct) -> None:
+    """It holds no token, and its address must not stay in memory for days."""
+    asker = Asker("a:192.0.2.1")
+    ask, other = asker.ask(0, 0), asker.ask(0, 0)
+    await direct.admit(ask)
+    await direct.admit(other)
+    await direct.correct(settlement(ask, 0))
+    assert await direct.settle([settlement(other)]) == [1, -1]
+    assert ask.request_id.encode() in await held(direct, "a:192.0.2.1")
+    assert await direct.settle([settlement(ask)]) == [1, -1]
+    assert await held(direct, "a:192.0.2.1") == {}
+
+
 async def test_settling_an_unknown_hold_is_harmless_and_repeats_change_nothing(
     direct: Direct,
 ) -> None:
