@@ -30,6 +30,7 @@ from gateway.ground import Ground, ended, ground, ops_parts
 from gateway.keys.format import key_hmac, peppers
 from gateway.loop import forever
 from gateway.metering.adopt import Adopter
+from gateway.metering.disk import LOOK_EVERY_MS, DiskWatch
 from gateway.metering.meter import Meter
 from gateway.metering.numbers import AdmissionNumbers
 from gateway.metering.outbox import Outbox
@@ -39,6 +40,7 @@ from gateway.metering.shipper import Shipper
 from gateway.metering.spool import Spool
 from gateway.oversight import oversight
 from gateway.settings import Settings
+from gateway.standby import standby
 from gateway.units import MS_PER_S
 
 __all__ = [
@@ -101,6 +103,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         metering = Meter if base.tracer is None else partial(TracedMeter, base.tracer)
         meter = metering(spool, gate, AdmissionNumbers(), telemetry, instance, loop.time)
         shipper = Shipper(spool, book, gate, meter, telemetry)
+        alone = await stack.enter_async_context(standby(base, meter, shipper))
         upstreams = Upstreams(settings.service_urls, settings.service_requests, telemetry)
         base.conditions.watch("service_breaker", upstreams.troubles)
         overload = Overload()
@@ -112,7 +115,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         pepper = peppers(secrets["key_pepper"])[0]
         web = web_side(settings, base.pools, lambda text: key_hmac(pepper, text))
         server, pipeline, readiness = front_door(
-            base, meter, upstreams, secrets, shop, repeats, web, overload
+            base, meter, upstreams, secrets, shop, repeats, web, overload, alone
         )
         pulse = Pulse(
             gate,
@@ -126,6 +129,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             *_of_node(base, pulse, shipper, shop),
             _repeating(repeats.run_once, "repeats", _KEEP_EVERY_MS),
             _repeating(base.revocations.run_once, "revocations", _REAP_EVERY_MS),
+            _repeating(_disk(base, meter, shipper).run_once, "disk", LOOK_EVERY_MS),
         ]
         base.vitals.watch(spool)
         try:
@@ -138,6 +142,17 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             await repeats.close()
             await _ship_the_rest(shipper)
             base.vitals.watch(None)
+
+
+def _disk(base: Ground, meter: Meter, shipper: Shipper) -> DiskWatch:
+    return DiskWatch(
+        spool_root(base.settings),
+        base.settings.disk_reserve_bytes,
+        meter,
+        base.conditions,
+        lambda: base.pools.breaker.why,
+        lambda: shipper.trouble,
+    )
 
 
 async def _ship_the_rest(shipper: Shipper) -> None:

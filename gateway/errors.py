@@ -3,6 +3,7 @@
     Fault
     ├── ConfigurationFault     the settings or the catalogue are wrong; lists every mistake
     ├── RedisUnavailable       no answer within the deadline, or no connection
+    │   └── StoresUnavailable      PostgreSQL, which would stand in for it, does not answer either
     ├── PostgresUnavailable    no answer within the deadline, or no connection
     ├── SpoolUnavailable       the disk did not take an outcome
     └── ServiceFault           an internal service failed before or within its answer
@@ -49,6 +50,10 @@ class ConfigurationFault(Fault):
 
 class RedisUnavailable(Fault):
     """Redis did not answer in time."""
+
+
+class StoresUnavailable(RedisUnavailable):
+    """Neither Redis nor PostgreSQL answered in time."""
 
 
 class PostgresUnavailable(Fault):

@@ -28,6 +28,10 @@ class Code(IntEnum):
     RPM = 7
     TPM = 8
     CONCURRENCY = 9
+    # Of a process that decides alone, while Redis is away: its part of something is used up.
+    CAPPED_RATE = 10
+    CAPPED_PLACES = 11
+    CAPPED_BALANCE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class Grant(IntEnum):
     REVOKED = 3
     SUSPENDED = 4
     BALANCE_TOO_LOW = 5
+    CAPPED = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 1. `admit` answers from memory while a refusal is known to hold, else sends one command and
    returns its future at once; corrections of the subject's windows ride along.
-2. While Redis does not answer, requests without a key are let through by this process alone, to
-   its share of the limits, and counted; requests with a key fail: there is no money without Redis
-   or PostgreSQL.
+2. While Redis does not answer, or was away and is not trusted yet (see `comeback`), questions fail
+   with RedisUnavailable; `alone` decides then.
 3. Behind the answer: `decided` makes the token window true, frees the place and leaves only the
    cost held: with the subject's next ask, with `flush`, or at once (`correct_now`). `settle` ends
    the hold together with the balance that follows from it.
@@ -13,7 +12,7 @@ Refuses to load balances, to know HTTP, and to answer a refusal from memory long
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.admission.ask import Ask, Decision, Extension, Hold, Settlement, Standing
@@ -27,19 +26,14 @@ from gateway.admission.scripts import DEFAULT_BUCKETS, Scripts, holds_key, tag_o
 from gateway.errors import RedisUnavailable
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
-from gateway.redis_link import Answer, RedisLink, Reply
-from gateway.units import US_PER_S
+from gateway.redis_link import Answer, Node, RedisLink, Reply
 
 SETTLEMENTS_PER_COMMAND: Final = 200
 RIDERS_PER_FLUSH: Final = 5_000
 
 
-def _uncounted(_: str) -> None:
-    return
-
-
 class AdmitAnswer(Answer[Decision]):
-    """The decision that will come; without Redis and without a key, a local one."""
+    """The decision that will come."""
 
     __slots__ = ("ask", "gate", "riders")
 
@@ -64,26 +58,27 @@ class AdmitAnswer(Answer[Decision]):
             return
         for rider in self.riders:
             self.gate.riders.add(rider)
-        if self.ask.keyed:
-            super().fail(fault)
-        else:
-            self.set_result(self.gate.decide_alone(self.ask))
+        super().fail(fault)
+
+
+class KeyedAnswer(AdmitAnswer):
+    """Of a request with a key: an old copy of its balance must not decide."""
+
+    __slots__ = ()
+    needs_trust = True
 
 
 class Gate:
     """Admission over one link. Make it before the link opens: it brings the scripts.
 
-    `shares`: how many processes admit side by side, so that each may let through its part while
-    Redis is away. `on_degraded` is called with the product for each such decision.
+    `local` has the windows of this process alone, for `alone`.
     """
 
     def __init__(
         self,
         link: RedisLink,
         *,
-        shares: int = 1,
         buckets: int = DEFAULT_BUCKETS,
-        on_degraded: Callable[[str], None] = _uncounted,
         clock_us: int = 0,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -92,8 +87,7 @@ class Gate:
         # 0: the server's clock. Tests give a time of their own.
         self.clock_us = clock_us
         self._link = link
-        self._local = LocalLimiter(self.scripts.span_us, shares)
-        self._on_degraded = on_degraded
+        self.local = LocalLimiter(self.scripts.span_us)
         self._slots = tag_slots()
         self._orphans = Orphans(link, self.scripts, self._slots, self.loop.time)
         self._copies = Copies(link)
@@ -106,7 +100,7 @@ class Gate:
 
         A task that is cancelled while it waits gets its CancelledError when the decision is
         there: look at the future's result then, a hold may have to be voided.
-        Raises (through the future) RedisUnavailable, only for requests with a key.
+        Raises (through the future) RedisUnavailable.
         """
         riders = self.riders.take(ask.subject)
         if not riders:
@@ -116,14 +110,16 @@ class Gate:
                 future.set_result(known)
                 return future
         command = self.scripts.admit(ask, riders, self.clock_us)
-        answer = AdmitAnswer(self, ask, self._slots[ask.tag], command, riders)
+        kind = KeyedAnswer if ask.keyed else AdmitAnswer
+        answer = kind(self, ask, self._slots[ask.tag], command, riders)
         self._link.send(answer)
         return answer
 
     async def judge(self, ask: Ask) -> Decision:
         """What `admit` would decide now; takes and writes nothing. Raises RedisUnavailable."""
         command = self.scripts.judge(ask, self.clock_us)
-        return decision(await self._link.write(self._slots[ask.tag], command))
+        send = self._link.ask_trusted if ask.keyed else self._link.write
+        return decision(await send(self._slots[ask.tag], command))
 
     async def extend(self, subject: str, tag: str, request_id: str, hold_tokens: int) -> Extension:
         """Hold this much in all for a request that runs: all of it, or what is held stays.
@@ -131,19 +127,15 @@ class Gate:
         Safe to repeat, also after a lost reply. Raises RedisUnavailable.
         """
         command = self.scripts.extend(tag, subject, request_id, hold_tokens)
-        return extension(await self._link.write(self._slots[tag], command))
-
-    def decide_alone(self, ask: Ask) -> Decision:
-        """The local decision of a request without a key, counted."""
-        self._on_degraded(ask.product)
-        return self._local.admit(ask, int(self.loop.time() * US_PER_S))
+        return extension(await self._link.ask_trusted(self._slots[tag], command))
 
     def decided(self, told: Settlement) -> None:
         """The request has ended: Redis is told with the subject's next ask.
 
         Lazily and at most once; `settle` tells it too, so nothing is lost when this is.
         """
-        self._local.decided(told.subject, told.product, told.request_id)
+        if self.local.is_counting:
+            self.local.decided(told)
         self.riders.add(told)
 
     async def correct_now(self, told: Settlement) -> None:
@@ -211,13 +203,20 @@ class Gate:
         return standing(reply, [name for name, _, _ in products])
 
     async def reassert(self, holds: Iterable[Hold]) -> int:
-        """Put back the holds of requests that run, after Redis was emptied; how many were gone."""
+        """Put back the holds of requests that run, after Redis was emptied or away, and raise those
+        that have grown meanwhile; how many were gone.
+        """
         answers = []
         for hold in holds:
             tag = tag_of(hold.subject)
             command = self.scripts.reassert(tag, hold, self.clock_us)
             answers.append(self._link.write(self._slots[tag], command))
         return sum(reply == 1 for reply in await _all(answers))
+
+    def is_at(self, node: Node, what: Hold | BalanceRow) -> bool:
+        """Whether this server keeps a hold, or the copy of a balance."""
+        subject = what.subject if isinstance(what, Hold) else f"k:{what.key_id}"
+        return self._link.owns(node, self._slots[tag_of(subject)])
 
     async def holds(self, subject: str) -> tuple[int, int]:
         """Tokens held for a subject and how many of its requests are open."""

@@ -1,5 +1,6 @@
--- Put back the hold of a request that still runs, where Redis has lost it; no limit is looked at,
--- as it was admitted before. Its windows are lost too: that is the premise of the window (docs).
+-- Put back the hold of a request that still runs, where Redis has lost it or was never told; no limit
+-- is looked at, as it was admitted before. Its windows stay as they are: that is the premise of the
+-- window (docs). A hold that has grown meanwhile is raised, one that is decided is left alone.
 --
 -- KEYS  1 holds  2 deadlines of the tag
 -- ARGV  1 clock in us (0: the server's)  2 request id  3 hold  4 deadline ms  5 admission number
@@ -8,9 +9,18 @@
 
 local GRACE_MS = 86400000
 
-if redis.call('HEXISTS', KEYS[1], ARGV[2]) == 1 then return 0 end
-local time, deadline_ms = clock(ARGV[1]), tonumber(ARGV[4])
 local hold = tonumber(ARGV[3])
+local packed = redis.call('HGET', KEYS[1], ARGV[2])
+if packed then
+  local held, tpm, entry, until_ms, number, product, instance, ended, mark = read_hold(packed)
+  if not ended and held < hold then
+    add_held(KEYS[1], hold - held)
+    redis.call('HSET', KEYS[1], ARGV[2],
+      pack_hold(hold, tpm, entry, until_ms, number, product, instance) .. (mark or ''))
+  end
+  return 0
+end
+local time, deadline_ms = clock(ARGV[1]), tonumber(ARGV[4])
 local keep_until = math.max(tonumber(redis.call('HGET', KEYS[1], '#until') or 0),
   deadline_ms + 2 * GRACE_MS)
 redis.call('HSET', KEYS[1], ARGV[2],

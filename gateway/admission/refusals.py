@@ -33,9 +33,7 @@ class Refusal:
 class Refusals:
     """Refusals by subject and product, on the clock that is given; only those of `codes`."""
 
-    def __init__(
-        self, clock_s: Callable[[], float], codes: frozenset[Code] = OF_WINDOWS
-    ) -> None:
+    def __init__(self, clock_s: Callable[[], float], codes: frozenset[Code] = OF_WINDOWS) -> None:
         self._clock_s = clock_s
         self._codes = codes
         self._known: dict[tuple[str, str], Refusal] = {}
@@ -50,10 +48,7 @@ class Refusals:
             del self._known[ask.subject, ask.product]
             return None
         # Limits that have changed are other objects.
-        if (
-            known.limits_key is not ask.limits_key
-            or known.limits_premium is not ask.limits_premium
-        ):
+        if known.limits_key is not ask.limits_key or known.limits_premium is not ask.limits_premium:
             return None
         # A smaller request may fit into what is left of a token window.
         if known.decision.code is not Code.RPM and ask.tpm_cost < known.tpm_cost:

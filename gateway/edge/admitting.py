@@ -1,30 +1,31 @@
 """Step 4: one round trip to the limiter; an admitted request becomes a passage.
 
-Refuses to leave a hold behind: when the client goes away while Redis decides, or Redis does not
-answer, the request is recorded as a void, which also releases whatever may be held.
+Refuses to decide: `deciding` asks Redis, or does without it.
 """
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.admission.ask import Ask, Code, Decision
-from gateway.admission.gate import Gate
+from gateway.admission.ask import MAX_COPY_TOKENS, Ask, Code, Decision, tried
 from gateway.edge import refusals
+from gateway.edge.deciding import Decider
 from gateway.edge.identify import Subject
 from gateway.edge.measure import Measured
 from gateway.edge.overload import PREMIUM, Overload
 from gateway.edge.ratelimit_headers import lines_of
-from gateway.errors import Problem, RedisUnavailable
-from gateway.ledger.book import Book
-from gateway.metering.meter import Meter, Passage, Verdict
-from gateway.metering.outcomes import Outcome
+from gateway.errors import Problem
+from gateway.metering.meter import Meter, Passage
 from gateway.telemetry import Telemetry
 
 # A hold outlives its request's deadline by this, so that only a lost one is reaped.
 GRACE_MS: Final = 30_000
 _HELD: Final = Code.ALREADY_HELD
+_CAPPED: Final = {
+    Code.CAPPED_RATE: "limits",
+    Code.CAPPED_PLACES: "open requests",
+    Code.CAPPED_BALANCE: "balance",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,10 @@ class Admitter:
     """Asks the gate and turns what it decides into a passage or a refusal."""
 
     def __init__(
-        self, gate: Gate, book: Book, meter: Meter, telemetry: Telemetry, overload: Overload
+        self, decider: Decider, meter: Meter, telemetry: Telemetry, overload: Overload
     ) -> None:
         self._overload = overload
-        self._gate = gate
-        self._book = book
+        self._decider = decider
         self._meter = meter
         self._telemetry = telemetry
 
@@ -61,13 +61,11 @@ class Admitter:
     ) -> Admitted | Refused:
         """All limits, the hold and the key's status at once.
 
-        Raises RedisUnavailable or PostgresUnavailable; then nothing is held.
+        Raises StoresUnavailable or PostgresUnavailable; then nothing is held.
         """
         passage = self._passage(subject, measured, request_id, started_s)
         ask = self._ask(subject, measured, passage)
-        decision = await self._decide(ask, passage)
-        if decision.code is Code.BALANCE_NOT_LOADED:
-            decision = await self._load_and_decide(subject, ask, passage)
+        decision = await self._decider.decide(subject, ask, passage)
         asked = measured
         if decision.code is Code.BALANCE_TOO_LOW and measured.is_open:
             measured = measured.within(decision.remaining_balance)
@@ -75,7 +73,7 @@ class Admitter:
         product = measured.product
         self._telemetry.admission(product.name, decision.code.name)
         if decision.code > _HELD:
-            self._meter.numbers.give_back(passage.admission_no)
+            self._decider.give_up(passage)
             limits = (
                 b"" if decision.code < Code.BALANCE_TOO_LOW else lines_of(product.family, decision)
             )
@@ -84,6 +82,11 @@ class Admitter:
         if decision.tier == PREMIUM or self._overload.level:
             self._overload.decided(subject.text, decision.tier)
         limit_tokens = decision.limit_tokens
+        if decision.shadow:
+            self._tell_shadow(subject, product.name, decision)
+            if limit_tokens is None:
+                # Of tokens that are limited only in a shadow any number is fine.
+                limit_tokens = passage.held_tpm = MAX_COPY_TOKENS
         if limit_tokens is None:
             passage.held_tpm = None
         elif limit_tokens < measured.tpm_tokens:
@@ -91,16 +94,14 @@ class Admitter:
             passage.held_tpm = limit_tokens
         return Admitted(passage, measured, lines_of(product.family, decision))
 
-    async def _load_and_decide(self, subject: Subject, ask: Ask, passage: Passage) -> Decision:
-        assert subject.key_id is not None
-        try:
-            row = await self._book.load_balance(subject.key_id)
-            assert row is not None, "a found key has a balance"
-            await self._gate.put_balance(row)
-        except BaseException:
-            self._meter.numbers.give_back(passage.admission_no)
-            raise
-        return await self._decide(ask, passage)
+    def _tell_shadow(self, subject: Subject, product: str, decision: Decision) -> None:
+        """Count what limits that are only tried would have done."""
+        tier = decision.tier if subject.key_id is not None else "anonymous"
+        looked, refused = tried(decision.shadow)
+        for dimension in looked:
+            self._telemetry.shadow_looked.labels(product, tier, dimension).inc()
+        if refused is not None:
+            self._telemetry.shadow_refused.labels(product, tier, refused).inc()
 
     async def _decide_for_less(
         self, subject: Subject, measured: Measured, passage: Passage, refused: Decision
@@ -109,33 +110,7 @@ class Admitter:
         if measured.most_bytes <= len(measured.prefix):
             return refused
         passage.held_tokens, passage.held_tpm = measured.hold_tokens, measured.tpm_tokens
-        return await self._decide(self._ask(subject, measured, passage), passage)
-
-    async def _decide(self, ask: Ask, passage: Passage) -> Decision:
-        future = self._gate.admit(ask)
-        # What is over before anything was written to Redis cannot have left a hold there.
-        sent = not future.done()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            # The gate's futures end before the cancellation arrives, so this one has a result.
-            if future.cancelled() or future.exception() or future.result().code <= _HELD:
-                self._unknown(passage, Verdict(Outcome.CLIENT_LEFT_BEFORE, 499))
-            else:
-                self._meter.numbers.give_back(passage.admission_no)
-            raise
-        except RedisUnavailable:
-            if not sent:
-                self._meter.numbers.give_back(passage.admission_no)
-            else:
-                self._unknown(passage, Verdict(Outcome.GATEWAY_FAILED, 503))
-            raise
-
-    def _unknown(self, passage: Passage, verdict: Verdict) -> None:
-        """Redis may or may not hold it: its number ends as a void, which also releases a hold."""
-        self._meter.opened(passage)
-        self._meter.decide(passage, verdict)
-        self._meter.delivered(passage)
+        return await self._decider.decide(subject, self._ask(subject, measured, passage), passage)
 
     def _passage(
         self, subject: Subject, measured: Measured, request_id: str, started_s: float
@@ -193,6 +168,8 @@ def refusal_of(subject: Subject, measured: Measured, decision: Decision) -> Prob
     if decision.code is Code.TPM:
         most = decision.limit_tokens or 0
         return refusals.rate_tokens(name, most - decision.remaining_tokens, most, wait_ms)
+    if decision.code in _CAPPED:
+        return refusals.part_used_up(_CAPPED[decision.code], wait_ms)
     if decision.code is Code.CONCURRENCY:
         return refusals.concurrency(name, limit, limit)
     return refusals.never_fits(name, measured.hold_tokens, decision.limit_tokens or limit)

@@ -9,8 +9,10 @@ Refuses to guess: an answer that tells no running usage keeps the hold that it w
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
+from gateway.admission.alone import Alone
 from gateway.admission.ask import Extension, Grant
 from gateway.admission.gate import Gate
 from gateway.edge import refusals
@@ -35,8 +37,9 @@ class BalanceEnded(ServiceFault):
 class Grower:
     """Follows the streams of one gateway."""
 
-    def __init__(self, gate: Gate, book: Book) -> None:
+    def __init__(self, gate: Gate, alone: Alone, book: Book) -> None:
         self._gate = gate
+        self._alone = alone
         self._book = book
 
     def follow(self, crossing: Crossing, answer: Answer) -> "Growth | None":
@@ -54,15 +57,19 @@ class Grower:
         if found.grant is Grant.BALANCE_NOT_LOADED:
             await self._load(crossing)
             found = await self._ask(crossing, wanted_tokens)
-        if found.grant is Grant.BALANCE_TOO_LOW and found.free_tokens:
+        if found.grant in (Grant.BALANCE_TOO_LOW, Grant.CAPPED) and found.free_tokens:
             rest = await self._ask(crossing, found.hold_tokens + found.free_tokens)
             found = rest if rest.grant is Grant.GRANTED else found
         return found
 
     async def _ask(self, crossing: Crossing, wanted_tokens: int) -> Extension:
         passage = crossing.passage
-        subject, tag, request_id = passage.subject, passage.tag, passage.request_id
-        found = await self._gate.extend(subject, tag, request_id, wanted_tokens)
+        subject, held = passage.subject, passage.held_tokens
+        try:
+            found = await self._gate.extend(subject, passage.tag, passage.request_id, wanted_tokens)
+        except RedisUnavailable:
+            found = await self._alone.extend(subject, passage.product, held, wanted_tokens)
+            passage.untold |= found.grant is Grant.GRANTED
         if found.grant is not Grant.GONE and not passage.decided:
             # Also what an earlier question was granted whose reply was lost.
             passage.held_tokens = max(passage.held_tokens, found.hold_tokens)
@@ -73,7 +80,9 @@ class Grower:
         assert key_id is not None
         row = await self._book.load_balance(key_id)
         assert row is not None, "a found key has a balance"
-        await self._gate.put_balance(row)
+        with suppress(RedisUnavailable):
+            # Away again: then what follows is decided without it.
+            await self._gate.put_balance(row)
 
 
 class Growth:
@@ -164,7 +173,7 @@ class Growth:
         held = self._crossing.passage.held_tokens
         if found.grant is Grant.BALANCE_TOO_LOW:
             return refusals.balance_ended(held)
-        # Redis forgot it a moment ago, and will be told again.
+        # Redis forgot it a moment ago and will be told again, or is away, and our part is in use.
         return refusals.hold_used_up(held)
 
     def _end(self, problem: Problem) -> None:

@@ -38,7 +38,8 @@ _DROPPED: Final = frozenset(
 _EXPOSED: Final = ", ".join(
     (
         "x-request-id, x-usage-tokens, x-usage-rule, ratelimit, ratelimit-policy, retry-after",
-        "x-ratelimit-limit, x-ratelimit-remaining, idempotent-replayed, preference-applied",
+        "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-scope, idempotent-replayed",
+        "preference-applied",
         *(
             f"x-ratelimit-{fact}-{unit}"
             for fact in ("limit", "remaining", "reset")

@@ -160,7 +160,7 @@ class Pipeline:
         except PostgresUnavailable:
             found = self._without("unknown_key", refusals.key_not_known_now()).problem
         except RedisUnavailable:
-            found = self._without("limits_away", refusals.degraded()).problem
+            found = self._without("no_ledger_no_redis", refusals.degraded()).problem
         if isinstance(found, Problem):
             await self._refuse(exchange, found, route.family, request_id, _FREE)
             return
@@ -184,8 +184,9 @@ class Pipeline:
             admitted = await self._admit(exchange, route, request_id, started_s)
         except PostgresUnavailable:
             admitted = self._without("unknown_key", refusals.key_not_known_now())
-        except RedisUnavailable as fault:
-            admitted = self._without(type(fault).__name__, refusals.degraded())
+        except RedisUnavailable:
+            # Without Redis this process decides alone; here it could not, as the ledger is away.
+            admitted = self._without("no_ledger_no_redis", refusals.degraded())
         if isinstance(admitted, Replay):
             await admitted.tell(exchange)
             return

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from multidict import CIMultiDictProxy
 
+from gateway.admission.alone import Alone
 from gateway.admission.ask import Ask, Code, Decision
 from gateway.admission.gate import Gate
 from gateway.edge import refusals
@@ -20,7 +21,7 @@ from gateway.edge.hosts import Route
 from gateway.edge.identify import Identifier, Subject
 from gateway.edge.measure import Measured, Measurer
 from gateway.edge.passing import cors_lines
-from gateway.errors import Problem
+from gateway.errors import Problem, RedisUnavailable
 from gateway.ledger.book import Book
 from gateway.products.product import Counting, Holding
 
@@ -62,12 +63,14 @@ class Quoter:
         measurer: Measurer,
         forwarder: Forwarder,
         gate: Gate,
+        alone: Alone,
         book: Book,
     ) -> None:
         self._identifier = identifier
         self._measurer = measurer
         self._forwarder = forwarder
         self._gate = gate
+        self._alone = alone
         self._book = book
 
     async def dry_run(self, exchange: Exchange, route: Route) -> Document | Problem:
@@ -91,7 +94,8 @@ class Quoter:
     ) -> Document:
         """Not `is_to_the_byte`: the same request may be sent in more bytes than these.
 
-        Raises RedisUnavailable and PostgresUnavailable.
+        Without Redis it is what this process would decide alone, and says so (`degraded`).
+        Raises StoresUnavailable and PostgresUnavailable.
         """
         if isinstance(measured, Problem):
             return _refused(None, measured)
@@ -117,6 +121,12 @@ class Quoter:
 
     async def _decide(self, subject: Subject, measured: Measured) -> Decision:
         ask = _ask(subject, measured)
+        try:
+            return await self._by_redis(subject, ask)
+        except RedisUnavailable:
+            return await self._alone.judge(ask)
+
+    async def _by_redis(self, subject: Subject, ask: Ask) -> Decision:
         decision = await self._gate.judge(ask)
         if decision.code is Code.BALANCE_NOT_LOADED and subject.key_id is not None:
             row = await self._book.load_balance(subject.key_id)

@@ -6,10 +6,14 @@ parameters q, w, r, t), x-ratelimit-*-requests/-tokens, and on r. and s. the old
 """
 
 from functools import lru_cache
+from typing import Final
 
 from gateway.admission.ask import Code, Decision
 from gateway.products.product import Family
 from gateway.units import MS_PER_S, WINDOW_S
+
+# The numbers beside it are those of one process, which lets through its part alone.
+_LOCAL: Final = b"x-ratelimit-scope: local\r\n"
 
 
 def lines_of(family: Family, decision: Decision) -> bytes:
@@ -17,7 +21,8 @@ def lines_of(family: Family, decision: Decision) -> bytes:
 
     They tell when the oldest use leaves the window and something comes back, 0 when nothing is
     used; where a window refused, the moment of Retry-After. A product without a token limit says
-    nothing of tokens.
+    nothing of tokens. Decided without Redis, they tell the part that this process gives out alone,
+    and say so.
     """
     refused, wait_ms = decision.code, decision.retry_after_ms
     reset_ms = wait_ms if refused is Code.RPM else decision.oldest_expiry_ms
@@ -30,7 +35,8 @@ def lines_of(family: Family, decision: Decision) -> bytes:
         reset_ms = wait_ms if refused is Code.TPM else decision.oldest_tokens_expiry_ms
         values[b"k"] = left if left > 0 else 0
         values[b"u"] = -(-reset_ms // MS_PER_S)
-    return _template(decision.limit_requests, limit_tokens, family is Family.READER) % values
+    lines = _template(decision.limit_requests, limit_tokens, family is Family.READER) % values
+    return lines + _LOCAL if decision.degraded else lines
 
 
 # Limits come from the catalogue and from overrides of single keys, of which there may be many.

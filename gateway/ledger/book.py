@@ -180,6 +180,11 @@ class Book(Deeds):
         rows = await self._postgres.rows(self._queries["list_instances"], limit)
         return [InstanceRow(*row.values()) for row in rows]
 
+    async def count_gateways(self, alive_s: int) -> int:
+        """Instances of all nodes that have beaten in the last `alive_s` and are not stopped."""
+        count: int = await self._postgres.value(self._queries["count_gateways"], alive_s)
+        return count
+
     async def drained_instances(self, instances: Collection[str]) -> set[str]:
         """Those of which everything that they decided is in the ledger."""
         rows = await self._postgres.rows(self._queries["drained_instances"], list(instances))

@@ -6,13 +6,16 @@ future that it returns (durable) is awaited, by whoever still has a client to an
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.admission.ask import Hold, Settlement
 from gateway.admission.gate import Gate
+from gateway.admission.local import Own
+from gateway.admission.unposted import Unposted
 from gateway.errors import RedisUnavailable, SpoolUnavailable
+from gateway.ledger.rows import BalanceRow
 from gateway.metering.event import CHARGE, VOID, Event
 from gateway.metering.numbers import AdmissionNumbers
 from gateway.metering.outcomes import WHO_PAYS, Charge, Outcome
@@ -25,7 +28,8 @@ class Passage:
     """One admitted request on its way: what is held for it, until it is `decided`.
 
     `held_tpm` None: tokens per minute do not limit it. `key_id` None: anonymous. `ended`: the
-    client has its last byte, or it is settled that it never will.
+    client has its last byte, or it is settled that it never will. `unsure`: an answer of Redis was
+    lost, which may hold it. `untold`: admitted, or grown, without Redis, which has to be told.
     """
 
     request_id: str
@@ -42,6 +46,8 @@ class Passage:
     decided: bool = False
     ended: bool = False
     cost_tokens: int = 0
+    unsure: bool = False
+    untold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Meter:
         self._now_s = now_s
         self._open: dict[int, Passage] = {}
         self._owed: dict[int, str] = {}
+        self.unposted = Unposted()
+        spool.voided = self.unposted.voided
         # Little disk, and no ledger that empties the spool: nothing more that is to be charged.
         self.short_of_room = False
 
@@ -95,18 +103,49 @@ class Meter:
 
     def open_holds(self) -> list[Hold]:
         """The holds that Redis has of requests that still run."""
-        return [
-            Hold(
-                passage.request_id,
-                passage.subject,
-                passage.product,
-                passage.held_tokens,
-                self.instance,
-                passage.admission_no,
-                passage.deadline_ms,
-            )
-            for passage in self._open.values()
-        ]
+        return [self._hold(passage) for passage in self._open.values()]
+
+    def untold_holds(self) -> list[Hold]:
+        """Those of which Redis has to be told, as it was away when they were made or grew."""
+        return [self._hold(passage) for passage in self._open.values() if passage.untold]
+
+    def told(self, holds: Iterable[Hold]) -> None:
+        """Redis has these holds; one that has grown since is told again."""
+        for hold in holds:
+            passage = self._open.get(hold.admission_no)
+            if passage is not None and passage.held_tokens == hold.hold_tokens:
+                passage.untold = False
+
+    def own(self, subject: str, product: str) -> Own:
+        """What a subject has in this process. Looks through all that runs: for rare decisions."""
+        running, tokens = 0, self.unposted.tokens(subject)
+        for passage in self._open.values():
+            if passage.subject == subject:
+                tokens += passage.held_tokens
+                running += passage.product == product
+        return Own(running, tokens)
+
+    def posted(
+        self,
+        numbers: Iterable[int],
+        settlements: Iterable[Settlement],
+        rows: Sequence[BalanceRow],
+    ) -> None:
+        """These outcomes are in the ledger; `rows` are the newest of the keys that they touched."""
+        for number in numbers:
+            self.numbers.posted(number)
+        self.unposted.posted(settlements, rows)
+
+    def _hold(self, passage: Passage) -> Hold:
+        return Hold(
+            passage.request_id,
+            passage.subject,
+            passage.product,
+            passage.held_tokens,
+            self.instance,
+            passage.admission_no,
+            passage.deadline_ms,
+        )
 
     def decide(self, passage: Passage, verdict: Verdict) -> asyncio.Future[None]:
         """Record the end of a request; the future is done when it is durable.
@@ -138,6 +177,7 @@ class Meter:
             self.instance,
         )
         settlement = _settlement(passage, actual_tpm)
+        self.unposted.decided(passage.subject, cost_tokens)
         self._gate.decided(settlement)
         self._open.pop(passage.admission_no, None)
         self._telemetry.open_requests.dec()

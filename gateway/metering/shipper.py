@@ -21,6 +21,7 @@ import orjson
 
 from gateway.admission.ask import Settlement
 from gateway.admission.gate import Gate
+from gateway.errors import PostgresUnavailable
 from gateway.ledger.book import Book
 from gateway.ledger.rows import BalanceRow, OutcomesRefused
 from gateway.metering import event as fields
@@ -64,11 +65,20 @@ class Shipper:
         self._meter = meter
         self._telemetry = telemetry
         self._next_beat_s = 0.0
+        # Why PostgreSQL took nothing when it was asked last; "" when it did.
+        self.trouble = ""
         self._unsettled: dict[str, Settlement] = {}
         self._unsettled_rows: dict[int, BalanceRow] = {}
 
     async def run_once(self) -> int:
         """Post one batch; answers how many outcomes were posted."""
+        try:
+            return await self._run()
+        except PostgresUnavailable as fault:
+            self.trouble = str(fault) or "it does not answer"
+            raise
+
+    async def _run(self) -> int:
         batch = await self._take()
         if batch is not None:
             await self._post(batch)
@@ -94,6 +104,10 @@ class Shipper:
         """The instance stopped and everything is posted: reconciliation may close its numbers."""
         await self._tell(ended=True)
 
+    def unsettled_rows(self) -> list[BalanceRow]:
+        """The newest balances that Redis did not take yet."""
+        return list(self._unsettled_rows.values())
+
     async def _take(self) -> Batch | None:
         spool = self._spool
         end = spool.read_until
@@ -104,8 +118,7 @@ class Shipper:
     async def _post(self, batch: Batch) -> None:
         if batch.events:
             rows = await self._poster.post(batch.events)
-            for number in batch.numbers:
-                self._meter.numbers.posted(number)
+            self._meter.posted(batch.numbers, batch.settlements, rows)
             self._telemetry.shipped.inc(len(batch.events))
             if batch.oldest_durable_s is not None:
                 lag_s = asyncio.get_running_loop().time() - batch.oldest_durable_s
@@ -164,6 +177,7 @@ class Shipper:
         await self._book.beat_instance(
             self._meter.instance, state.complete_below, state.unused, stopped=ended, drained=ended
         )
+        self.trouble = ""
 
 
 def _batch_of_groups(ready: Sequence[Group]) -> Batch:

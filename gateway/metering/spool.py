@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,6 +64,10 @@ class Group:
     durable_s: float = 0.0
 
 
+def _told_nobody(_: Settlement) -> None:
+    return
+
+
 class Spool:
     """Append-only outcomes of one instance; all calls from the event loop's thread only.
 
@@ -99,6 +104,8 @@ class Spool:
         self._spilling = False
         self._file_end = NOWHERE
         self.healthy = True
+        # Told of each outcome that the disk did not take and that will cost nothing therefore.
+        self.voided: Callable[[Settlement], None] = _told_nobody
         self.durable_end = Position(1, 0)
         self.shipped_end = Position(1, 0)
         self._work: SimpleQueue[Group | None] = SimpleQueue()
@@ -233,6 +240,7 @@ class Spool:
         self._outstanding.pop(ticket.admission_no, None)
         ticket.event = voided(ticket.event, Outcome.GATEWAY_FAILED.value)
         told = ticket.settlement
+        self.voided(told)
         actual_tpm = None if told.actual_tpm is None else 0
         ticket.settlement = replace(told, actual_tpm=actual_tpm, cost_tokens=0)
 

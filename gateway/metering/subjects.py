@@ -17,4 +17,6 @@ def settlement_of(event: Event) -> Settlement | None:
     subject = f"k:{event.key_id}"
     counts = WHO_PAYS[Outcome(event.outcome)].counts_tpm
     used = (event.cost_tokens or event.reported_tokens or 0) if counts else 0
-    return Settlement(subject, tag_of(subject), event.product, event.request_id, used)
+    return Settlement(
+        subject, tag_of(subject), event.product, event.request_id, used, event.cost_tokens
+    )

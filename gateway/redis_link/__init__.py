@@ -4,6 +4,7 @@ Sole importer of hiredis. redis-py is not used: its command path costs more than
 
     wire        commands as bytes, slots, scripts, URLs
     answer      the future of one command
+    doubts      whether a server that was away is believed again at once
     connection  one socket: writes, replies in order, the deadline
     node        one server: connect, greet, load scripts, breaker
     link        one server or a cluster

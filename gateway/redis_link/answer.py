@@ -5,7 +5,7 @@ is cancelled while it waits learns of that only when the answer is there (within
 """
 
 import asyncio
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from gateway.errors import RedisUnavailable
 
@@ -18,7 +18,10 @@ class Answer(asyncio.Future[T]):
     """A reply that will come: `deliver` and `fail` are called once, by the link.
 
     Subclasses turn the reply into what their caller waits for. `slot` None: any node will do.
+    `needs_trust`: worth nothing from a server whose memory may be old (see `Node.is_doubted`).
     """
+
+    needs_trust: ClassVar[bool] = False
 
     __slots__ = ("asking", "attempts", "command", "queued_s", "slot", "started_s")
 
@@ -57,6 +60,13 @@ class Plain(Answer[Reply]):
     def deliver(self, reply: Reply) -> None:
         if not self.done():
             self.set_result(reply)
+
+
+class Trusted(Plain):
+    """The reply as it came, of a server whose memory is known to be new."""
+
+    __slots__ = ()
+    needs_trust = True
 
 
 class Dropped(Answer[Reply]):

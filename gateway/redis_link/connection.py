@@ -22,6 +22,9 @@ from gateway.redis_link.wire import encode
 
 ASKING = encode("ASKING")
 _SECOND_LOOK_S = 0.005
+# Of a server that has not answered for a while, so many wait for the deadline; the rest is told no.
+MOST_IN_DOUBT = 256
+DOUBTFUL_S = 0.15
 ErrorHandler = Callable[[Answer[object], str], None]
 
 
@@ -57,6 +60,7 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._sweep: asyncio.TimerHandle | None = None
         self._suspect: Answer[object] | None = None
+        self._heard_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no instances of asyncio's classes.
@@ -70,6 +74,10 @@ class Connection(asyncio.Protocol):
         if self.lost.done():
             answer.fail(RedisUnavailable(self.lost.result()))
             return
+        waiting = self._waiting
+        if len(waiting) >= MOST_IN_DOUBT and self._is_late(waiting[0]):
+            answer.fail(RedisUnavailable("it has not answered for a while"))
+            return
         if not self._out:
             self._loop.call_soon(self._flush)
         if answer.asking:
@@ -80,6 +88,14 @@ class Connection(asyncio.Protocol):
         self._waiting.append(answer)
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._deadline_s, self._look_for_late)
+
+    def _is_late(self, oldest: Answer[object]) -> bool:
+        """Whether nothing was answered for so long that the server may be gone.
+
+        What is queued in one piece, as by a scan, is not late before it could be answered.
+        """
+        heard_s = max(self._heard_s, oldest.queued_s)
+        return self._loop.time() - heard_s > min(DOUBTFUL_S, self._deadline_s / 2)
 
     def drop(self, reason: str) -> None:
         """End the connection; everything that waits fails with `reason`. Harmless when ended."""
@@ -98,6 +114,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
+        self._heard_s = self._loop.time()
         answer: Answer[object] | None = None
         try:
             reader.feed(data)

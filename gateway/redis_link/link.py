@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.errors import RedisUnavailable
-from gateway.redis_link.answer import Answer, Plain
+from gateway.redis_link.answer import Answer, Plain, Trusted
 from gateway.redis_link.connection import Counters
+from gateway.redis_link.doubts import Doubts
 from gateway.redis_link.node import ATTEMPTS, Node
 from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_url
 
 DEFAULT_DEADLINE_MS = 250
 TRY_AGAIN_S = 0.01
+_NO_MASTER = ("READONLY", "MASTERDOWN", "LOADING")
 # A map is read at most this often, however many commands ask for it.
 REFRESH_PAUSE_S = 0.1
 
@@ -41,6 +43,7 @@ class RedisLink:
         self._owners: list[Node | None] | None = None
         self._refresher: asyncio.Task[None] | None = None
         self._refresh_wanted = asyncio.Event()
+        self._doubts = Doubts()
 
     @property
     def commands(self) -> int:
@@ -82,8 +85,7 @@ class RedisLink:
     @property
     def reason(self) -> str:
         """Why it is not up, in words."""
-        nodes = [*self._nodes.values(), *([self._seed] if self._seed else [])]
-        return "; ".join(f"{n.endpoint}: {n.reason}" for n in nodes if not n.is_up)
+        return "; ".join(f"{n.endpoint}: {n.reason}" for n in self._all() if not n.is_up)
 
     def script(self, text: str) -> Script:
         """Make a script known. Call it before `open`: connections load what is known by then."""
@@ -98,6 +100,26 @@ class RedisLink:
         """
         assert self._seed is None, "a connection deletes what is known by then"
         self._volatile.append(pattern)
+
+    def doubt_who_was_away(self) -> None:
+        """From now on what needs trust is only asked of servers that are trusted, see `doubted`."""
+        self._doubts.wanted = True
+        for node in self._all():
+            node.is_doubted = True
+            if node.is_up:
+                self._doubts.returned.set()
+
+    async def doubted(self) -> list[Node]:
+        """Servers that are there and were away: wait until there is one."""
+        while True:
+            found = [node for node in self._all() if node.is_doubted and node.is_up]
+            if found:
+                return found
+            self._doubts.returned.clear()
+            await self._doubts.returned.wait()
+
+    def _all(self) -> list[Node]:
+        return [*self._nodes.values(), *([self._seed] if self._seed else [])]
 
     async def open(self) -> None:
         """Connect. RedisUnavailable when that fails; the link then goes on trying by itself."""
@@ -115,8 +137,7 @@ class RedisLink:
         if self._refresher is not None:
             self._refresher.cancel()
             await asyncio.wait([self._refresher])
-        nodes = [*self._nodes.values(), *([self._seed] if self._seed else [])]
-        for node in nodes:
+        for node in self._all():
             await node.close()
 
     def send(self, answer: Answer[Any]) -> None:
@@ -158,9 +179,26 @@ class RedisLink:
         self.send(answer)
         return answer
 
+    def ask_trusted(self, slot: int | None, command: bytes) -> Plain:
+        """The same, only of a server that is trusted."""
+        loop = asyncio.get_running_loop()
+        answer = Trusted(loop, slot, command, loop.time())
+        self.send(answer)
+        return answer
+
+    def owns(self, node: Node, slot: int) -> bool:
+        """Whether this server has the keys of that slot."""
+        return self._owners is None or self._owners[slot] is node
+
     def _node(self, endpoint: Endpoint) -> Node:
         return Node(
-            endpoint, self._scripts, self._volatile, self._counters, self._deadline_s, self._error
+            endpoint,
+            self._scripts,
+            self._volatile,
+            self._counters,
+            self._deadline_s,
+            self._error,
+            self._doubts,
         )
 
     def _at(self, host: str, port: int) -> Node:
@@ -184,8 +222,11 @@ class RedisLink:
                 answer.attempts = 0
                 asyncio.get_running_loop().call_later(TRY_AGAIN_S, self.send, answer)
                 return
-            if kind in ("CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING"):
+            if kind in ("CLUSTERDOWN", *_NO_MASTER):
                 self._want_map()
+        if self._owners is None and kind in _NO_MASTER:
+            # What this address leads to has changed; a new connection finds out to what.
+            asyncio.get_running_loop().call_soon(node.give_up, text)
         answer.fail(RedisUnavailable(f"{node.endpoint}: {text}"))
 
     def _in_time(self, answer: Answer[Any]) -> bool:

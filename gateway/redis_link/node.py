@@ -5,7 +5,9 @@
 3. A first failure is met with a new connection at once; what is asked meanwhile waits, within its
    deadline. Two failures within a second open the breaker: everything fails without waiting
    until the keeper, which tries with growing pauses, has had an answer again.
-4. A script that the server has forgotten is loaded again and the command sent once more.
+4. Where `doubts` are wanted, a server that was away is doubted until `trust`: in its absence others
+   may have changed what it keeps copies of. What needs trust fails at once meanwhile.
+5. A script that the server has forgotten is loaded again and the command sent once more.
 
 Refuses to repeat a command whose answer was lost: only the caller knows whether that is harmless.
 """
@@ -20,6 +22,7 @@ from enum import Enum, auto
 from gateway.errors import RedisUnavailable
 from gateway.redis_link.answer import Answer, Dropped, Plain, Reply
 from gateway.redis_link.connection import Connection, Counters
+from gateway.redis_link.doubts import Doubts
 from gateway.redis_link.wire import Endpoint, Script, Word, encode
 
 FAILURES_TO_OPEN = 2
@@ -27,6 +30,10 @@ FAILURE_SPAN_S = 1.0
 # From the time of one lost packet to that of a failover: short enough to notice a restart.
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+# A connection that lives less long is no reason to believe that all is well again.
+STEADY_S = 2.0
+# So many wait for a new connection; past that somebody else has to decide.
+MOST_QUEUED = 256
 ATTEMPTS = 4
 _RUN_ID_LENGTH = 40
 _SCANNED = 1_000
@@ -55,6 +62,7 @@ class Node:
         counters: Counters,
         deadline_s: float,
         redirect: Redirect,
+        doubts: Doubts,
     ) -> None:
         self.endpoint = endpoint
         self.state = State.CONNECTING
@@ -73,6 +81,9 @@ class Node:
         self._loading = False
         self._run_id = b""
         self._serves_writes = False
+        self._doubts = doubts
+        self.is_doubted = doubts.wanted
+        self.away_since_s = self._loop.time()
         self._keeper = self._loop.create_task(self._keep(), name=f"redis {endpoint}")
 
     @property
@@ -84,12 +95,28 @@ class Node:
         """Send it, or let it wait for the connection, or fail it at once when there is none."""
         connection = self._connection
         if connection is not None and not connection.lost.done():
+            if self.is_doubted and answer.needs_trust:
+                answer.fail(RedisUnavailable(f"{self.endpoint}: it was away"))
+                return
             connection.send(answer)
-        elif self.state is State.CONNECTING or self.state is State.UP:
+        elif self._doubts.wanted and answer.needs_trust:
+            answer.fail(RedisUnavailable(f"{self.endpoint}: {self.reason}"))
+        elif (self.state is State.CONNECTING or self.state is State.UP) and len(
+            self._queued
+        ) < MOST_QUEUED:
             # Up, but lost a moment ago: the keeper is about to connect again.
             self._queued.append(answer)
         else:
             answer.fail(RedisUnavailable(f"{self.endpoint}: {self.reason}"))
+
+    def give_up(self, reason: str) -> None:
+        """End the connection: it leads to a server that cannot do what is asked."""
+        if self._connection is not None:
+            self._connection.drop(reason)
+
+    def trust(self) -> None:
+        """What it may have missed while it was away is told to it."""
+        self.is_doubted = False
 
     async def close(self) -> None:
         """Drop the connection; what waits fails."""
@@ -107,11 +134,14 @@ class Node:
         while True:
             connection = await self._connect()
             if connection is not None:
-                pause_s = FIRST_PAUSE_S
+                up_s = self._loop.time()
                 self._up(connection)
                 self.reason = await asyncio.shield(connection.lost)
                 self._connection = None
                 self.state = State.CONNECTING
+                self._lost()
+                if self.away_since_s - up_s >= STEADY_S:
+                    pause_s = FIRST_PAUSE_S
             if not self._failed():
                 continue
             self.state = State.DOWN
@@ -125,8 +155,15 @@ class Node:
         self._loading = False
         self._counters.connects += 1
         self.first_outcome.set()
-        while self._queued:
-            connection.send(self._queued.popleft())
+        queued, self._queued = self._queued, deque()
+        for answer in queued:
+            self.send(answer)
+        if self.is_doubted:
+            self._doubts.returned.set()
+
+    def _lost(self) -> None:
+        self.away_since_s = self._loop.time()
+        self.is_doubted = self._doubts.wanted
 
     def _failed(self) -> bool:
         """Note a failure; whether it opens the breaker."""
@@ -184,6 +221,9 @@ class Node:
         if isinstance(info, bytes):
             self.cluster = b"cluster_enabled:1" in info
             self._serves_writes = b"role:slave" not in info
+            if not self._serves_writes and not self.cluster:
+                # Its master was changed: it can only refuse, so this is as good as away.
+                raise RedisUnavailable("it is a replica")
             self._know(info.partition(b"run_id:")[2][:_RUN_ID_LENGTH])
 
     async def _forget(self, connection: Connection) -> None:

@@ -80,9 +80,8 @@ async def test_frozen_redis_fails_everything_within_the_deadline(
 
 
 async def test_frozen_redis_never_hangs_the_gate(server: RedisServer, link: RedisLink) -> None:
-    """With a key: a fault within the deadline. Without: a local decision within the deadline."""
-    degraded: list[str] = []
-    gate = Gate(link, on_degraded=degraded.append)
+    """A fault within the deadline, with a key and without: somebody else decides then."""
+    gate = Gate(link)
     await link.open()
     await gate.put_balance(row(1))
     os.kill(server.pid, signal.SIGSTOP)
@@ -90,12 +89,10 @@ async def test_frozen_redis_never_hangs_the_gate(server: RedisServer, link: Redi
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         keyed = timed_failure(lambda: gate.admit(Asker("k:1").ask()))
-        anonymous = gate.admit(Asker("a:1", limits=limits(rpm=5)).ask())
+        anonymous = timed_failure(lambda: gate.admit(Asker("a:1").ask()))
         assert await keyed < MOST_S
-        decision = await anonymous
-        assert loop.time() - started_s < MOST_S
-        assert (decision.code, decision.degraded) == (Code.ADMITTED, True)
-        assert degraded == ["embeddings"]
+        assert await anonymous < MOST_S
+        assert loop.time() - started_s < 2 * MOST_S
     finally:
         os.kill(server.pid, signal.SIGCONT)
 

@@ -74,22 +74,32 @@ async def works_again(door: Door, key: Key) -> None:
     await until(answers)
 
 
-async def test_without_redis_a_key_is_refused_and_not_charged(
+async def test_without_redis_a_key_goes_on_by_its_part_and_is_charged_once(
     wired: Wired, embeddings: Stub
 ) -> None:
     key = await wired.door.key()
     await wired.redis.cut()
-    for _ in range(10):
-        is_degraded(await embed(wired.door, key))
-    assert embeddings.turns == []
-    assert wired.degraded("RedisUnavailable") == 10
+    for _ in range(3):
+        reply = await embed(wired.door, key)
+        # A quarter of the limit, as there are four processes, and it says whose numbers these are.
+        assert (reply.status, reply["x-ratelimit-limit-requests"]) == (200, "125")
+        assert reply["x-ratelimit-scope"] == "local"
+    assert wired.degraded("local_money") == 3
     await wired.redis.mend()
-    await works_again(wired.door, key)
+
+    async def whole() -> bool:
+        reply = await embed(wired.door, key)
+        return reply.status == 200 and reply.get("x-ratelimit-scope") is None
+
+    await until(whole)
     await wired.door.at_rest(key.subject)
-    assert await wired.door.balance(key) == TRIAL - 7
-    rows = await wired.door.rows(key)
-    assert rows[0].cost_tokens == 7
-    assert len(rows) <= 3, "what was never sent to Redis leaves no trace"
+    cost = 7 * len(embeddings.turns)
+
+    async def all_are_charged() -> bool:
+        return sum(row.cost_tokens for row in await wired.door.rows(key)) == cost
+
+    await until(all_are_charged)
+    assert await wired.door.balance(key) == TRIAL - cost
 
 
 async def test_without_redis_addresses_get_this_process_share_and_that_is_counted(
@@ -98,9 +108,9 @@ async def test_without_redis_addresses_get_this_process_share_and_that_is_counte
     header = wired.door.address()
     await wired.redis.cut()
     replies = [await wired.read(header) for _ in range(7)]
-    assert [reply.status for reply in replies] == [200] * 5 + [429] * 2
+    assert [reply.status for reply in replies] == [200] * 5 + [503] * 2
     assert replies[0]["x-ratelimit-limit-requests"] == "5"
-    assert wired.degraded("local_limits") == 7
+    assert (wired.degraded("local_limits"), wired.degraded("local_capped")) == (5, 2)
     await wired.redis.mend()
 
     async def all_of_it() -> bool:
@@ -117,15 +127,18 @@ async def test_a_frozen_redis_is_given_up_in_time_and_leaves_no_hold(
     assert (await embed(wired.door, key)).status == 200
     with frozen_redis(redis_server):
         began_s = loop.time()
-        is_degraded(await embed(wired.door, key))
-        assert loop.time() - began_s < 1
+        assert (await embed(wired.door, key)).status == 200
+        assert loop.time() - began_s < 5
         reply = await wired.read(wired.door.address())
         assert reply.status == 200
     await works_again(wired.door, key)
     await wired.door.at_rest(key.subject)
-    charged = sum(row.cost_tokens for row in await wired.door.rows(key))
-    assert charged == 14
-    assert await wired.door.balance(key) == TRIAL - charged
+
+    async def all_three_are_charged() -> bool:
+        return sum(row.cost_tokens for row in await wired.door.rows(key)) == 21
+
+    await until(all_three_are_charged)
+    assert await wired.door.balance(key) == TRIAL - 21
 
 
 async def test_without_postgresql_warm_keys_go_on_and_their_outcomes_wait(

@@ -28,7 +28,9 @@ RANKS = {
     "gateway.billing.words": 2,
     "gateway.billing.guard": 2,
     "gateway.admission.ask": 2,
+    "gateway.admission.local": 2,
     "gateway.admission.model": 2,
+    "gateway.admission.unposted": 2,
     "gateway.admission.window": 2,
     "gateway.admission.rule": 2,
     "gateway.admission.shadow": 2,
@@ -46,6 +48,7 @@ RANKS = {
     "gateway.front_door": 5,
     "gateway.ground": 5,
     "gateway.oversight": 5,
+    "gateway.standby": 5,
     "gateway.commands": 5,
     "gateway.__main__": 5,
 }

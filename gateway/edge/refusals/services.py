@@ -74,6 +74,20 @@ def degraded(retry_after_ms: int = MS_PER_S) -> Problem:
     )
 
 
+def part_used_up(what: str, retry_after_ms: int) -> Problem:
+    """The limiter is away, and the part that this process gives out by itself is used up.
+
+    No limit of the client's was reached, or it is not known whether: so it is not a 429.
+    """
+    return Problem(
+        "SERVICE_DEGRADED",
+        503,
+        f"The limiter is away, so only a part of your {what} can be given out here at the moment, "
+        "and that is in use; nothing was charged and nothing counts, please retry",
+        retry_after_ms,
+    )
+
+
 def overloaded(retry_after_ms: int = MS_PER_S) -> Problem:
     """This node sheds load before it admits."""
     return Problem(

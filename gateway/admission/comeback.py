@@ -1,0 +1,95 @@
+"""What happens before a Redis that was away is believed again.
+
+Its memory may be old: it was cut off from here, frozen, or began anew with a snapshot. In its
+absence requests were admitted that it knows nothing of, and keys were changed (revoked, suspended,
+charged, topped up) whose copies it still has as they were.
+
+1. The holds of requests that were admitted without it, or grew without it, and still run.
+2. Every balance that changed and that nobody could tell it: those that this process has posted, and
+   the ledger's outbox, read after the server was there again. A copy only gets newer.
+3. Only then it is trusted. Until then keys are decided by the ledger's row, as while it was away.
+
+Refuses to believe it on less; only where PostgreSQL has been away for as long as Redis was (nobody
+can have changed anything then), or longer, the outbox is not waited for.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from gateway.admission.ask import Hold
+from gateway.admission.gate import Gate
+from gateway.admission.roll import Roll
+from gateway.errors import PostgresUnavailable
+from gateway.ledger.rows import BalanceRow
+from gateway.redis_link import Node, RedisLink
+
+_LOG = logging.getLogger("sluice.comeback")
+# More changed keys than that are brought by the worker behind our back.
+MOST_ROWS: Final = 20_000
+
+
+class Untold(Protocol):
+    """The requests of this process that Redis has to be told of."""
+
+    def untold_holds(self) -> list[Hold]:
+        """Of requests that run and were admitted, or have grown, without Redis."""
+
+    def told(self, holds: Sequence[Hold]) -> None:
+        """Redis has these holds."""
+
+
+class Comeback:
+    """Of one process and link. `outbox` reads the ledger's changes, `unsettled` are our own."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        gate: Gate,
+        roll: Roll,
+        untold: Untold,
+        outbox: Callable[[int], Awaitable[Sequence[BalanceRow]]],
+        unsettled: Callable[[], Sequence[BalanceRow]],
+    ) -> None:
+        self._link = link
+        self._gate = gate
+        self._roll = roll
+        self._untold = untold
+        self._outbox = outbox
+        self._unsettled = unsettled
+        link.doubt_who_was_away()
+
+    async def run_once(self) -> int:
+        """Wait for servers that were away, and bring each to trust; how many that were.
+
+        Raises RedisUnavailable and PostgresUnavailable: it is not trusted yet, try again.
+        """
+        nodes = await self._link.doubted()
+        fault: Exception | None = None
+        for node in nodes:
+            away_since_s = node.away_since_s
+            try:
+                await self._bring_up_to_date(node)
+            except PostgresUnavailable as caught:
+                fault = caught
+                continue
+            # Lost again meanwhile: its next return begins anew.
+            if node.is_up and node.away_since_s == away_since_s:
+                node.trust()
+                _LOG.info("Redis at %s is trusted", node.endpoint)
+        if fault is not None:
+            raise fault
+        return len(nodes)
+
+    async def _bring_up_to_date(self, node: Node) -> None:
+        holds = [hold for hold in self._untold.untold_holds() if self._gate.is_at(node, hold)]
+        await self._gate.reassert(holds)
+        self._untold.told(holds)
+        try:
+            rows = list(await self._outbox(MOST_ROWS))
+        except PostgresUnavailable:
+            if self._roll.seen_s >= node.away_since_s:
+                raise
+            rows = []
+        changed = [*self._unsettled(), *rows]
+        await self._gate.settle((), [row for row in changed if self._gate.is_at(node, row)])

@@ -1,0 +1,56 @@
+"""What stands by in a gateway process for the time without Redis, put together.
+
+Wires, never handles.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from gateway.admission.alone import Alone
+from gateway.admission.comeback import Comeback
+from gateway.admission.reads import BalanceReads
+from gateway.admission.roll import Roll
+from gateway.errors import Fault
+from gateway.ground import Ground, ended
+from gateway.loop import forever
+from gateway.metering.meter import Meter
+from gateway.metering.shipper import Shipper
+
+_COUNT_EVERY_MS: Final = 1_000
+_TRY_AGAIN_MS: Final = 50
+_LONGEST_PAUSE_MS: Final = 1_000
+
+
+@asynccontextmanager
+async def standby(base: Ground, meter: Meter, shipper: Shipper) -> AsyncIterator[Alone]:
+    """Before the first request it is known how many share the limits, and Redis is trusted."""
+    book, telemetry = base.book, base.telemetry
+    roll = Roll(book.count_gateways, base.settings.workers, asyncio.get_running_loop().time)
+    reads = BalanceReads(book.load_balances, roll, base.settings.postgres_deadline_ms)
+    comeback = Comeback(base.link, base.gate, roll, meter, book.take_outbox, shipper.unsettled_rows)
+    with suppress(Fault):
+        await roll.run_once()
+    if base.link.is_up:
+        with suppress(Fault):
+            await comeback.run_once()
+    tasks = [
+        asyncio.create_task(forever(roll.run_once, name="roll", idle_ms=_COUNT_EVERY_MS)),
+        asyncio.create_task(
+            forever(
+                comeback.run_once,
+                name="comeback",
+                idle_ms=_TRY_AGAIN_MS,
+                longest_pause_ms=_LONGEST_PAUSE_MS,
+            )
+        ),
+    ]
+    try:
+        yield Alone(
+            base.gate, reads, roll, meter, lambda kind: telemetry.degraded.labels(kind).inc()
+        )
+    finally:
+        for task in tasks:
+            await ended(task)
+        await reads.close()
