@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from gateway.arrivals.house import arrival_log
 from gateway.billing.house import Billing, billing
 from gateway.control.readiness import Readiness
 from gateway.control.web.house import watch_of, web_side
@@ -102,6 +103,10 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         stack.push_async_callback(spool.close)
         metering = Meter if base.tracer is None else partial(TracedMeter, base.tracer)
         meter = metering(spool, gate, AdmissionNumbers(), telemetry, instance, loop.time)
+        pepper = peppers(secrets["key_pepper"])[0]
+        meter.arrivals = await stack.enter_async_context(
+            arrival_log(settings, telemetry, pepper, instance)
+        )
         shipper = Shipper(spool, book, gate, meter, telemetry)
         alone = await stack.enter_async_context(standby(base, meter, shipper))
         upstreams = Upstreams(settings.service_urls, settings.service_requests, telemetry)
@@ -112,7 +117,6 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         await stack.enter_async_context(asynccontextmanager(upstreams.run)())
         shop = await stack.enter_async_context(_billing(base))
         repeats = Repeats(base.answers, meter, telemetry)
-        pepper = peppers(secrets["key_pepper"])[0]
         web = web_side(settings, base.pools, lambda text: key_hmac(pepper, text))
         server, pipeline, readiness = front_door(
             base, meter, upstreams, secrets, shop, repeats, web, overload, alone

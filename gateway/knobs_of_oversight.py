@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gateway.knob_readers import integer, log_form, page_origin, service_url, texts, word
+from gateway.units import MIB
 
 OversightKnob = tuple[str, str, Callable[[str], Any], Any, str, str]
 _DAY_MS: Final = 86_400_000
@@ -19,6 +20,15 @@ OVERSIGHT: Final[tuple[OversightKnob, ...]] = (
         3_600_000,
         "milliseconds between proofs of what was posted today; also one of everything a night; "
         "0: only when asked",
+        "",
+    ),
+    (
+        "DISK_RESERVE_BYTES",
+        "disk_reserve_bytes",
+        integer(0, 1 << 50),
+        256 * MIB,
+        "bytes on the disk of DATA_DIR below which it is nearly full: no request with a key is let "
+        "in then while PostgreSQL is away too; some 600 000 outcomes",
         "",
     ),
     (
@@ -60,6 +70,23 @@ OVERSIGHT: Final[tuple[OversightKnob, ...]] = (
         None,
         "page that it reads; `up` has one of its own",
         "https://example.com/",
+    ),
+    (
+        "ARRIVALS_MIB",
+        "arrivals_mib",
+        integer(0, 2**20),
+        1_024,
+        "MiB that the arrival log of this machine may take, the oldest goes first; `sluice "
+        "simulate-limits` replays it; 0: none is kept",
+        "",
+    ),
+    (
+        "ARRIVALS_DAYS",
+        "arrivals_days",
+        integer(1, 366),
+        8,
+        "days that it is kept",
+        "",
     ),
     (
         "LOG_FORMAT",

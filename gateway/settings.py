@@ -69,11 +69,14 @@ class Settings:
     billing_cancel_url: str | None
     notify_allow: tuple[str, ...]
     reconcile_every_ms: int
+    disk_reserve_bytes: int
     canary_every_ms: int
     canary_keys_every_ms: int
     canary_products: tuple[str, ...]
     canary_door: str | None
     canary_page: str | None
+    arrivals_mib: int
+    arrivals_days: int
     log_format: str
     access_log: int
     otlp_url: str | None

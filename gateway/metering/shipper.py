@@ -118,6 +118,7 @@ class Shipper:
     async def _post(self, batch: Batch) -> None:
         if batch.events:
             rows = await self._poster.post(batch.events)
+            self.trouble = ""
             self._meter.posted(batch.numbers, batch.settlements, rows)
             self._telemetry.shipped.inc(len(batch.events))
             if batch.oldest_durable_s is not None:
