@@ -42,7 +42,8 @@ class Service:
                 kind = next((k for k in KINDS if b'"model":"%b"' % k.encode() in body), "whole")
                 if not await self._answer(kind, writer):
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, RuntimeError):
+            # The event loop's own word for writing to a connection that has just been closed.
             return
         finally:
             writer.close()
