@@ -18,6 +18,7 @@ from gateway.commands import (
     migrate,
     secret_steps,
     serve,
+    simulate_limits,
     top,
     up,
     usage,
@@ -57,6 +58,11 @@ def commands() -> dict[str, Command]:
             keys.HELP_RECONCILE, keys.no_arguments, _with_settings(keys.execute_reconcile)
         ),
         "limits": Command(limits.HELP, limits.add_arguments, _with_settings(limits.execute)),
+        "simulate-limits": Command(
+            simulate_limits.HELP,
+            simulate_limits.add_arguments,
+            _with_settings(simulate_limits.execute),
+        ),
         "usage": Command(usage.HELP, usage.add_arguments, _with_settings(usage.execute)),
         "verify-export": Command(
             verify_export.HELP, verify_export.add_arguments, _with_settings(verify_export.execute)

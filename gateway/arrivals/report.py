@@ -71,8 +71,8 @@ class Comparison:
         """When the log begins."""
         return self._from_us or 0
 
-    def take(self, event: Event, *, but: frozenset[str] | None = None) -> None:
-        """One more; `but` these products no other is looked at."""
+    def take(self, event: Event, *, only: frozenset[str] = frozenset()) -> None:
+        """One more; `only` these products are looked at, if any are named."""
         if self._from_us is None:
             self._from_us = event.time_us
         self.until_us = event.time_us
@@ -81,7 +81,7 @@ class Comparison:
             self._in_force.ended(event.time_us, event.name, event.tokens)
             self._other.ended(event.time_us, event.name, event.tokens)
             return
-        if but is None or kind.product in but:
+        if not only or kind.product in only:
             self._arrived(event, kind)
 
     def _arrived(self, event: Event, kind: Kind) -> None:

@@ -35,13 +35,13 @@ class AdminCatalogue:
         if self._reload.path is None:
             return Problem(
                 "CATALOGUE_REFUSED",
-                422,
+                409,
                 "The catalogue is the built-in one: name a file in SLUICE_PRODUCTS and restart",
             )
         await self._reload.look(at_once=True)
         if self._reload.mistakes:
             more = {"mistakes": len(self._reload.mistakes)}
-            return Problem("CATALOGUE_REFUSED", 422, "; ".join(self._reload.mistakes), fields=more)
+            return Problem("CATALOGUE_REFUSED", 409, "; ".join(self._reload.mistakes), fields=more)
         end_s = asyncio.get_running_loop().time() + _FOLLOW_S
         while not self._document()["everywhere"]:
             if asyncio.get_running_loop().time() > end_s:
