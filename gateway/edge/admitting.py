@@ -70,6 +70,10 @@ class Admitter:
         if decision.code is Code.BALANCE_TOO_LOW and measured.is_open:
             measured = measured.within(decision.remaining_balance)
             decision = await self._decide_for_less(subject, measured, passage, decision)
+        arrivals = self._meter.arrivals
+        if arrivals is not None:
+            last = ask if measured is asked else self._ask(subject, measured, passage)
+            arrivals.arrived(last, decision)
         product = measured.product
         self._telemetry.admission(product.name, decision.code.name)
         if decision.code > _HELD:

@@ -14,6 +14,7 @@ from gateway.admission.ask import Hold, Settlement
 from gateway.admission.gate import Gate
 from gateway.admission.local import Own
 from gateway.admission.unposted import Unposted
+from gateway.arrivals.log import ArrivalLog
 from gateway.errors import RedisUnavailable, SpoolUnavailable
 from gateway.ledger.rows import BalanceRow
 from gateway.metering.event import CHARGE, VOID, Event
@@ -81,6 +82,8 @@ class Meter:
         self._now_s = now_s
         self._open: dict[int, Passage] = {}
         self._owed: dict[int, str] = {}
+        # Told of every decision and of every end; None where no such log is kept.
+        self.arrivals: ArrivalLog | None = None
         self.unposted = Unposted()
         spool.voided = self.unposted.voided
         # Little disk, and no ledger that empties the spool: nothing more that is to be charged.
@@ -179,6 +182,8 @@ class Meter:
         settlement = _settlement(passage, actual_tpm)
         self.unposted.decided(passage.subject, cost_tokens)
         self._gate.decided(settlement)
+        if self.arrivals is not None:
+            self.arrivals.ended(passage.request_id, actual_tpm)
         self._open.pop(passage.admission_no, None)
         self._telemetry.open_requests.dec()
         self._telemetry.finished(
