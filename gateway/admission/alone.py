@@ -74,6 +74,7 @@ class Alone:
         if found is None:
             sent_s = self._now_s()
             if ask.keyed:
+                self._running.unposted.count_spent(ask.subject)
                 with self._running.unposted.watching():
                     row = await self._row(ask.subject)
                     found = self._local.admit(ask, row, *self._means(ask))
@@ -98,6 +99,7 @@ class Alone:
         As with `admit`: note what is granted before anything else.
         """
         self._check()
+        self._running.unposted.count_spent(subject)
         with self._running.unposted.watching():
             row = await self._row(subject)
             own = self._running.own(subject, product)

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from gateway.admission.ask import Hold
 from gateway.admission.gate import Gate
 from gateway.admission.roll import Roll
+from gateway.admission.unposted import Unposted
 from gateway.errors import PostgresUnavailable
 from gateway.ledger.rows import BalanceRow
 from gateway.redis_link import Node, RedisLink
@@ -37,6 +38,10 @@ class Untold(Protocol):
 
     def told(self, holds: Sequence[Hold]) -> None:
         """Redis has these holds."""
+
+    @property
+    def unposted(self) -> Unposted:
+        """What is decided and not posted, and what was spent meanwhile."""
 
 
 class Comeback:
@@ -79,6 +84,8 @@ class Comeback:
                 _LOG.info("Redis at %s is trusted", node.endpoint)
         if fault is not None:
             raise fault
+        if self._link.is_trusted:
+            self._untold.unposted.forget_spent()
         return len(nodes)
 
     async def _bring_up_to_date(self, node: Node) -> None:

@@ -1,18 +1,24 @@
 """The rules of a process that decides alone, while Redis is away. Pure: times and rows are given.
 
 n processes share every limit L and every balance B; each lets through its part of the limits,
-max(1, L // n), and holds at most its part of the balance, B // n.
+max(1, L // n), and spends at most its part of the balance.
 
-1. Keys: the row of PostgreSQL says status, tier, own limits and balance. What this process holds
-   already, and what it has decided that the row cannot show yet, comes off its part.
+1. Keys: the row of PostgreSQL says status, tier, own limits and balance. The part of a process is
+   1/n of what was there before it spent of it: of the row and what it has posted since. What it has
+   posted, what it has decided that the row cannot show yet, and what it holds come off that.
 2. A refusal that the whole limit or balance would give as well is told as always, with true
    numbers; one that only the part gives is a CAPPED_*: no limit of the client's was reached.
 3. A job above the part of a token limit does not run: n of them would be n limits.
 
 Refuses to remember more than MAX_SUBJECTS windows: the one that was used longest ago goes first.
 
-Bound: in any 60 s the n processes together let through at most n * max(1, L // n) <= max(L, n).
+Bound of limits: in any 60 s the n together let through at most n * max(1, L // n) <= max(L, n).
 Windows are kept when Redis comes and goes, so flapping adds nothing to that.
+
+Bound of money: let s be what a process has posted and o what it holds or has decided. Each time it
+takes more, n * (s + o) <= row + s, and row + s never exceeds B, what there was at first. So all s
+and o together are at most B; the row is B without all s; so all o are at most the row. A part of
+the row as it is, instead, would let the others spend again what a slow request still holds.
 """
 
 from dataclasses import dataclass, replace
@@ -33,11 +39,15 @@ BALANCE_WAIT_MS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What this process has of a subject: requests that run (of one product), tokens that it holds
-    or has decided on that the ledger does not have yet."""
+    """What this process has of a subject.
+
+    `open_requests` run, of one product; `tokens` are held, or decided and not in the ledger yet;
+    `spent_tokens` are in the ledger since it decides alone.
+    """
 
     open_requests: int = 0
     tokens: int = 0
+    spent_tokens: int = 0
 
 
 def part(limit: int, parts: int) -> int:
@@ -58,7 +68,8 @@ def part_of(limits: Limits, parts: int) -> Limits:
 
 def free_tokens(row: BalanceRow, own: Own, parts: int) -> int:
     """What this process may still hold of a balance; below 0 where it holds more already."""
-    return (row.trial + row.paid) // parts - own.tokens
+    before = row.trial + row.paid + own.spent_tokens
+    return before // parts - own.spent_tokens - own.tokens
 
 
 def extended(row: BalanceRow, own: Own, parts: int, held: int, wanted: int) -> Extension:

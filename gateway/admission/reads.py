@@ -66,9 +66,12 @@ class BalanceReads:
             self._begin()
 
     async def _query(self) -> None:
+        # In the next round of the loop: whoever came in this one is in it.
         asked = dict(islice(self._waiting.items(), MOST_KEYS))
         for key_id in asked:
             del self._waiting[key_id]
+        if not asked:
+            return
         fault: Fault = PostgresUnavailable("closed")
         rows: dict[int, BalanceRow] | None = None
         try:

@@ -19,12 +19,25 @@ class Unposted:
 
     def __init__(self) -> None:
         self._tokens: dict[str, int] = {}
+        self._spent: dict[str, int] = {}
         self._readers = 0
         self._rows: dict[int, BalanceRow] = {}
 
     def tokens(self, subject: str) -> int:
         """What is decided and not in the ledger."""
         return self._tokens.get(subject, 0)
+
+    def spent(self, subject: str) -> int:
+        """What came into the ledger since `count_spent`."""
+        return self._spent.get(subject, 0)
+
+    def count_spent(self, subject: str) -> None:
+        """From now on, if not already: the process decides alone about this subject."""
+        self._spent.setdefault(subject, 0)
+
+    def forget_spent(self) -> None:
+        """It does not decide alone any more: whatever is held is known to all."""
+        self._spent.clear()
 
     def decided(self, subject: str, cost_tokens: int) -> None:
         """A request ended and costs this."""
@@ -39,6 +52,8 @@ class Unposted:
         """These are in the ledger; `rows` are the newest of the keys that they touched."""
         for told in settlements:
             self._less(told)
+            if told.subject in self._spent:
+                self._spent[told.subject] += told.cost_tokens
         if self._readers:
             for row in rows:
                 self._rows[row.key_id] = newer(row, self._rows.get(row.key_id))

@@ -126,7 +126,7 @@ class Meter:
             if passage.subject == subject:
                 tokens += passage.held_tokens
                 running += passage.product == product
-        return Own(running, tokens)
+        return Own(running, tokens, self.unposted.spent(subject))
 
     def posted(
         self,

@@ -2,14 +2,16 @@
 
 1. A command names the slot of its keys; a single server takes them all, in a cluster the node
    that owns the slot. Commands of one loop tick to one node leave in one write.
-2. A cluster's map of slots comes from CLUSTER SLOTS, is mended by each MOVED reply and read again
-   after a failure. MOVED, ASK and TRYAGAIN are followed within the command's deadline.
+2. A cluster's map of slots comes from CLUSTER SLOTS of any server, is mended by each MOVED reply,
+   read again after a failure and each second while an owner is away. MOVED, ASK and TRYAGAIN are
+   followed within the command's deadline.
 
 Refuses keys of different slots in one command, and to wait longer than the deadline.
 """
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from gateway.errors import RedisUnavailable
@@ -17,13 +19,13 @@ from gateway.redis_link.answer import Answer, Plain, Trusted
 from gateway.redis_link.connection import Counters
 from gateway.redis_link.doubts import Doubts
 from gateway.redis_link.node import ATTEMPTS, Node
-from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_url
+from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_urls
 
 DEFAULT_DEADLINE_MS = 250
 TRY_AGAIN_S = 0.01
 _NO_MASTER = ("READONLY", "MASTERDOWN", "LOADING")
-# A map is read at most this often, however many commands ask for it.
-REFRESH_PAUSE_S = 0.1
+# A map is read at most that often, however many ask; and so often while an owner is away.
+REFRESH_PAUSE_S, LOOK_AGAIN_S = 0.1, 1.0
 
 
 class RedisLink:
@@ -33,12 +35,13 @@ class RedisLink:
     """
 
     def __init__(self, url: str, *, deadline_ms: int = DEFAULT_DEADLINE_MS) -> None:
-        self._endpoint = read_url(url)
+        self._endpoint, *self._others = read_urls(url)
         self._deadline_s = deadline_ms / 1_000
         self._scripts: list[Script] = []
         self._volatile: list[str] = []
         self._counters = Counters()
         self._seed: Node | None = None
+        self._other_seeds: list[Node] = []
         self._nodes: dict[tuple[str, int], Node] = {}
         self._owners: list[Node | None] | None = None
         self._refresher: asyncio.Task[None] | None = None
@@ -118,19 +121,26 @@ class RedisLink:
             self._doubts.returned.clear()
             await self._doubts.returned.wait()
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether no server that has keys is doubted; who only showed the way may stay away."""
+        return not any(node.is_doubted for node in self.masters)
+
     def _all(self) -> list[Node]:
-        return [*self._nodes.values(), *([self._seed] if self._seed else [])]
+        return [*self._nodes.values(), *([self._seed] if self._seed else []), *self._other_seeds]
 
     async def open(self) -> None:
         """Connect. RedisUnavailable when that fails; the link then goes on trying by itself."""
         assert self._seed is None, "opened twice"
-        self._seed = self._node(self._endpoint)
+        self._seed, *self._other_seeds = map(self._node, (self._endpoint, *self._others))
         self._refresher = asyncio.create_task(self._keep_map(), name="redis slots")
-        await self._seed.first_outcome.wait()
+        for seed in (self._seed, *self._other_seeds):
+            await seed.first_outcome.wait()
+            if seed.is_up and seed.cluster:
+                await self._read_map(seed)
+                return
         if not self._seed.is_up:
             raise RedisUnavailable(f"{self._endpoint}: {self._seed.reason}")
-        if self._seed.cluster:
-            await self._read_map(self._seed)
 
     async def close(self) -> None:
         """Drop every connection; what waits fails."""
@@ -167,22 +177,20 @@ class RedisLink:
 
     def call_at(self, node: Node, *words: Word) -> Plain:
         """Send one command to this server, whatever it is about."""
-        loop = asyncio.get_running_loop()
-        answer = Plain(loop, None, encode(*words), loop.time())
+        answer = Plain(loop := asyncio.get_running_loop(), None, encode(*words), loop.time())
         node.send(answer)
         return answer
 
     def write(self, slot: int | None, command: bytes) -> Plain:
         """Send one command that is encoded already."""
-        loop = asyncio.get_running_loop()
-        answer = Plain(loop, slot, command, loop.time())
-        self.send(answer)
-        return answer
+        return self._ask(Plain, slot, command)
 
     def ask_trusted(self, slot: int | None, command: bytes) -> Plain:
         """The same, only of a server that is trusted."""
-        loop = asyncio.get_running_loop()
-        answer = Trusted(loop, slot, command, loop.time())
+        return self._ask(Trusted, slot, command)
+
+    def _ask(self, kind: type[Plain], slot: int | None, command: bytes) -> Plain:
+        answer = kind(loop := asyncio.get_running_loop(), slot, command, loop.time())
         self.send(answer)
         return answer
 
@@ -249,18 +257,28 @@ class RedisLink:
         self._refresh_wanted.set()
 
     async def _keep_map(self) -> None:
-        """Read the map whenever somebody found it wrong, from any node that answers."""
+        """Read the map whenever somebody found it wrong, or an owner is away."""
         while True:
-            await self._refresh_wanted.wait()
-            await asyncio.sleep(REFRESH_PAUSE_S)
-            self._refresh_wanted.clear()
-            up = [n for n in (self._seed, *self._nodes.values()) if n and n.is_up]
-            for node in up:
-                try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._refresh_wanted.wait()
+            if self._refresh_wanted.is_set():
+                await asyncio.sleep(REFRESH_PAUSE_S)
+                self._refresh_wanted.clear()
+            elif self.is_up:
+                continue
+            for node in await self._informed():
+                with suppress(RedisUnavailable):
                     await self._read_map(node)
                     break
-                except RedisUnavailable:
-                    continue
+
+    async def _informed(self) -> list[Node]:
+        """Those of a cluster that are there; whose map may be old, cut off as he is, comes last."""
+        up = [node for node in self._all() if node.is_up and node.cluster]
+        asked = [self.call_at(node, "CLUSTER", "INFO") for node in up]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        sure = [isinstance(text, bytes) and b"cluster_state:ok" in text for text in told]
+        return sorted(up, key=lambda node: not sure[up.index(node)])
 
     async def _read_map(self, node: Node) -> None:
         rows = await self.call_at(node, "CLUSTER", "SLOTS")

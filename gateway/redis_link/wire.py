@@ -85,6 +85,18 @@ def slot_of(key: str) -> int:
     return crc16(raw) % SLOTS
 
 
+def read_urls(url: str) -> tuple[Endpoint, ...]:
+    """The same for `redis://[user:password@]a:port,b:port/0`: several servers of one cluster.
+
+    Raises ValueError as `read_url` does.
+    """
+    scheme, middle, rest = url.partition("://")
+    netloc = rest.split("/")[0].split("?")[0]
+    user, at, hosts = netloc.rpartition("@")
+    tail = rest.removeprefix(netloc)
+    return tuple(read_url(f"{scheme}{middle}{user}{at}{host}{tail}") for host in hosts.split(","))
+
+
 def read_url(url: str) -> Endpoint:
     """Where `unix:///path?db=0`, `redis://[user:password@]host:port/db` or rediss:// points.
 

@@ -67,6 +67,18 @@ async def test_ten_of_a_hundred_pass_on_a_cluster(cluster_link: RedisLink) -> No
         assert sum(d.code is Code.ADMITTED for d in decisions) == 10
 
 
+async def test_a_cluster_is_found_though_the_first_address_does_not_answer(nodes: Nodes) -> None:
+    """A gateway that starts while one Redis machine is gone."""
+    urls = f"redis://127.0.0.1:1,127.0.0.1:{nodes.ports[1]},127.0.0.1:{nodes.ports[2]}/0"
+    link = RedisLink(urls)
+    gate = Gate(link)
+    await link.open()
+    assert link.is_cluster
+    for name in ("a:1", "a:2", "a:3"):
+        assert (await gate.admit(Asker(name).ask())).code is Code.ADMITTED
+    await link.close()
+
+
 async def test_a_moved_slot_keeps_its_windows_holds_and_balances(
     nodes: Nodes, cluster_link: RedisLink
 ) -> None:
