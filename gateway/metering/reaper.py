@@ -1,9 +1,9 @@
 """Holds that nobody will decide any more: voided for the customer, and released.
 
 1. Ask the gate for holds past their deadline and for those of instances that are silent.
-2. Its instance is drained (all that it decided is in the ledger): void, which does nothing to a
-   request whose outcome is posted, and release.
-3. It is past its deadline and its outcome is posted: Redis missed the settling, release.
+2. Its outcome is posted: Redis missed the settling, so release, and show it the newest balance.
+   What its window counts stays: a charge is no void.
+3. Its instance is drained (all that it decided is in the ledger): void and release.
 4. It is no request's but a reserve, whose transfer nobody told of: release at its deadline.
 
 Refuses to reap while the holder may still speak: its spool is not drained, or was never heard of
@@ -47,23 +47,28 @@ class Reaper:
             return 0
         now_ms = time.time_ns() // 1_000_000
         drained = await self._book.drained_instances({hold.instance for hold in orphans})
+        requests = [each.request_id for each in orphans if each.product != reserves.PRODUCT]
+        posted = await self._book.posted_requests(requests)
         dead: list[Hold] = []
-        others: list[Hold] = []
-        left: list[Hold] = []
+        late: list[Hold] = []
         for hold in orphans:
             if hold.product == reserves.PRODUCT:
                 if hold.deadline_ms < now_ms:
-                    left.append(hold)
-                continue
-            lost = hold.deadline_ms < now_ms - _LOST_DISK_MS
-            (dead if lost or hold.instance in drained else others).append(hold)
-        posted = await self._book.posted_requests([hold.request_id for hold in others])
-        late = [*left, *(hold for hold in others if hold.request_id in posted)]
+                    late.append(hold)
+            elif hold.request_id in posted:
+                late.append(hold)
+            elif hold.deadline_ms < now_ms - _LOST_DISK_MS or hold.instance in drained:
+                dead.append(hold)
         if dead:
             await self._void(dead, now_ms)
         if late:
-            await self._release(late, (), None)
+            await self._release(late, await self._rows(late), None)
         return len(dead) + len(late)
+
+    async def _rows(self, holds: Sequence[Hold]) -> Sequence[BalanceRow]:
+        """The newest balances: whoever missed the settling has not seen the charge either."""
+        keys = {int(hold.subject[2:]) for hold in holds if hold.subject.startswith("k:")}
+        return await self._book.load_balances(sorted(keys))
 
     async def _void(self, holds: Sequence[Hold], now_ms: int) -> None:
         rows = await self._poster.post([_void_of(hold, now_ms).encode() for hold in holds])

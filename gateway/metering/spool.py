@@ -27,7 +27,14 @@ from gateway.admission.ask import Settlement
 from gateway.errors import SpoolUnavailable
 from gateway.metering.event import voided
 from gateway.metering.outcomes import Outcome
-from gateway.metering.spool_files import NOWHERE, Position, lock, segment_path, write_cursor
+from gateway.metering.spool_files import (
+    NOWHERE,
+    Position,
+    lock,
+    segment_path,
+    sync_folder,
+    write_cursor,
+)
 from gateway.metering.spool_writer import SpoolWriter
 from gateway.units import MIB
 
@@ -89,6 +96,10 @@ class Spool:
             raise SpoolUnavailable(f"the spool of {instance} is in use by another process")
         self._lock_fd = owned
         self._cursor_fd = os.open(self.directory / "cursor", os.O_CREAT | os.O_WRONLY, 0o600)
+        # Found again after a power cut, also before the first outcome: until somebody has adopted
+        # it, the holds of a dead instance wait for an hour.
+        sync_folder(self.directory)
+        sync_folder(root)
         self._loop = asyncio.get_running_loop()
         self._max_in_memory = max_in_memory
         self._pending = Group()

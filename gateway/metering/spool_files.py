@@ -80,9 +80,13 @@ def segment_numbers(directory: Path) -> list[int]:
 
 
 def read_cursor(directory: Path) -> Position:
-    """What is posted; the very beginning when nothing is."""
+    """What is posted; the very beginning when nothing is, and when it is not whole.
+
+    It is not synced, so a power cut may leave the first digits of an offset.
+    """
     try:
-        segment, offset = (directory / "cursor").read_text().split()
+        text = (directory / "cursor").read_text()
+        segment, offset = text.split() if text.endswith("\n") else ("", "")
         return Position(int(segment), int(offset))
     except (FileNotFoundError, ValueError):
         return NOWHERE
@@ -91,6 +95,15 @@ def read_cursor(directory: Path) -> Position:
 def write_cursor(fd: int, position: Position) -> None:
     """Remember what is posted; not synced, because posting again is harmless."""
     os.pwrite(fd, b"%-10d %-14d\n" % (position.segment, position.offset), 0)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlive a power cut."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def lock(directory: Path, *, create: bool) -> int | None:

@@ -17,6 +17,7 @@ from gateway.metering.spool_files import (
     encode_frame,
     encode_opening,
     segment_path,
+    sync_folder,
 )
 
 _FLAGS: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
@@ -82,11 +83,7 @@ class SpoolWriter:
         self._number += 1
         self._offset = 0
         self._fd = os.open(segment_path(self._directory, self._number), _FLAGS, 0o600)
-        directory_fd = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory_fd)
-        finally:
-            os.close(directory_fd)
+        sync_folder(self._directory)
 
     def _sync(self, offset: int) -> None:
         assert self._fd is not None

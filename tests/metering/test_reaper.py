@@ -5,8 +5,9 @@ import pytest
 from gateway.admission.gate import Gate
 from gateway.admission.orphans import DEAD_AFTER_S
 from gateway.metering.reaper import Reaper
+from gateway.products.product import Limits
 from gateway.redis_link import RedisLink
-from tests.metering.shop import GRANT, INSTANCE, Shop, complete
+from tests.metering.shop import GRANT, INSTANCE, PRODUCT, Shop, complete
 from tests.metering.test_adopt import adopter, die
 
 PAST_MS = -1_000
@@ -71,6 +72,29 @@ async def test_a_late_hold_whose_outcome_is_posted_is_released_though_its_instan
     shop.meter.delivered(late)
     await shop.close()
     assert await shop.trial(key_id) == GRANT - 15
+    assert await shop.proof() == {}
+
+
+async def test_a_charge_that_redis_missed_stays_a_charge_when_its_instance_is_dead(
+    shop: Shop,
+) -> None:
+    """Its hold is released with the balance that follows, its window still counts it."""
+    key_id = await shop.mint()
+    limits = Limits(1_000, 1_000, 1_000)
+    charged = await shop.serve(key_id, 70, limits)
+    settle = shop.gate.settle
+    shop.gate.settle = _lost  # type: ignore[method-assign, assignment]
+    await shop.shipper.run_once()
+    await shop.end_spool()
+    await adopter(shop).run_once()
+    shop.gate.settle = settle  # type: ignore[method-assign]
+    shop.gate.declare_dead(INSTANCE)
+    assert await reaper(shop).run_once() == 1
+    assert await shop.gate.holds(charged.subject) == (0, 0)
+    found = await shop.gate.peek(charged.subject, [(PRODUCT, limits, limits)])
+    assert found.products[PRODUCT].remaining_tokens == 1_000 - 100, "what was held for it"
+    assert found.trial == GRANT - 70
+    assert (await shop.book.figures()).contradictions == 0
     assert await shop.proof() == {}
 
 

@@ -1,6 +1,7 @@
 """The spool in a running loop: groups, marks, rotation, overflow, and what its end leaves."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -154,6 +155,23 @@ async def test_a_new_segment_carries_what_is_durable_and_not_delivered(tmp_path:
     await asyncio.gather(*futures, *late)
     openings = [[number for number, _ in frame.outstanding] for frame in frames_of(spool)]
     assert openings == [[], [1, 3], [1, 3, 4]]
+    await spool.close()
+
+
+async def test_a_spool_is_found_after_a_power_cut_before_its_first_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its names are synced, in its folder and above: who cannot find it waits for an hour."""
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    spool = Spool(tmp_path, INSTANCE)
+    assert synced == [str(spool.directory), str(tmp_path)]
     await spool.close()
 
 

@@ -134,6 +134,16 @@ def test_the_cursor_is_read_back_and_a_broken_one_is_the_beginning(tmp_path: Pat
     assert read_cursor(tmp_path) == NOWHERE
 
 
+def test_a_cursor_torn_by_a_power_cut_is_the_beginning(tmp_path: Path) -> None:
+    """The first digits of an offset are an offset too, but in the middle of a frame."""
+    with (tmp_path / "cursor").open("wb") as file:
+        write_cursor(file.fileno(), Position(1, 20_343))
+    whole = (tmp_path / "cursor").read_bytes()
+    for size in range(len(whole)):
+        (tmp_path / "cursor").write_bytes(whole[:size])
+        assert read_cursor(tmp_path) == NOWHERE
+
+
 def test_a_lock_is_free_as_soon_as_its_process_is_dead(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from gateway.metering.spool_files import lock\n"
     code += "print(lock(Path(sys.argv[1]), create=True), flush=True); input()"
