@@ -5,7 +5,7 @@ Refuses to guess: what is not plainly right is a mistake, told without repeating
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -195,13 +195,8 @@ def readable_file(text: str) -> Path:
 
 def postgres_url(text: str) -> str:
     """The address of a PostgreSQL, or of several; may have a password, so it is not told back."""
-    scheme, middle, rest = text.partition("://")
-    netloc = rest.split("/")[0].split("?")[0]
-    user, at, hosts = netloc.rpartition("@")
-    for host in hosts.split(","):
-        # One after the other: `a:5432,b:5433` is no host and port to a reader of addresses.
-        one = f"{scheme}{middle}{user}{at}{host}{rest.removeprefix(netloc)}"
-        if not _parts(one, "postgresql", "postgres").hostname and "," in hosts:
+    for one in _each_host(text):
+        if not _parts(one, "postgresql", "postgres").hostname and one != text:
             raise ValueError("names a server without a name between its commas")
     wanted = parse_qs(urlsplit(text).query).get("target_session_attrs", ["any"])[0]
     if wanted not in _SESSIONS:
@@ -210,16 +205,28 @@ def postgres_url(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """The address of a Redis; may have a password, so it is not told back."""
-    parts = _parts(text, "redis", "rediss", "unix")
-    if parts.scheme == "unix":
-        _absolute(parts)
-        database = parse_qs(parts.query).get("db", ["0"])[0]
-    else:
-        database = parts.path.strip("/") or "0"
-    if not _DATABASE.fullmatch(database):
-        raise ValueError("must name its database by a number, such as redis://127.0.0.1:6379/0")
+    """The address of a Redis, or several of a cluster; may have a password: it is not told back."""
+    for one in _each_host(text):
+        parts = _parts(one, "redis", "rediss", "unix")
+        if not parts.hostname and one != text:
+            raise ValueError("names a server without a name between its commas")
+        if parts.scheme == "unix":
+            _absolute(parts)
+            database = parse_qs(parts.query).get("db", ["0"])[0]
+        else:
+            database = parts.path.strip("/") or "0"
+        if not _DATABASE.fullmatch(database):
+            raise ValueError("must name its database by a number, such as redis://127.0.0.1:6379/0")
     return text
+
+
+def _each_host(text: str) -> Iterator[str]:
+    """One address for each server: `a:5432,b:5433` is no host and port to a reader of addresses."""
+    scheme, middle, rest = text.partition("://")
+    netloc = rest.split("/")[0].split("?")[0]
+    user, at, hosts = netloc.rpartition("@")
+    for host in hosts.split(","):
+        yield f"{scheme}{middle}{user}{at}{host}{rest.removeprefix(netloc)}"
 
 
 def service_url(text: str) -> str:

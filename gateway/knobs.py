@@ -153,7 +153,7 @@ def _stores() -> tuple[Knob, ...]:
             "redis_url",
             redis_url,
             None,
-            "external Redis, may be a cluster",
+            "external Redis; of a cluster several servers with commas, as any of them may be away",
             "embedded",
         ),
         Knob(

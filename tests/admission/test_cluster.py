@@ -74,8 +74,9 @@ async def test_a_cluster_is_found_though_the_first_address_does_not_answer(nodes
     gate = Gate(link)
     await link.open()
     assert link.is_cluster
-    for name in ("a:1", "a:2", "a:3"):
-        assert (await gate.admit(Asker(name).ask())).code is Code.ADMITTED
+    for port in nodes.ports:
+        subject = subject_on(nodes, port, "new")
+        assert (await gate.admit(Asker(subject).ask())).code is Code.ADMITTED
     await link.close()
 
 
