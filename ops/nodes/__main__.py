@@ -35,7 +35,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--to", type=Path, default=_REPORT)
     parser.add_argument("--earlier", default="", help="the commit to upgrade from")
     parser.add_argument("--tree", action="store_true", help="the files as they are, not HEAD")
-    for name in ("--mount", "--folder", "--repository"):
+    parser.add_argument("--repository", type=Path, help="where the history is")
+    for name in ("--mount", "--folder"):
         parser.add_argument(name, type=Path, help="(internal)")
     return parser.parse_args()
 
@@ -44,14 +45,14 @@ def _stop(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _outside() -> int:
+def _outside(given: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise SystemExit("make nodes: needs root, for its network namespaces")
     for tool in ("ip", "unshare", "setpriv", "git"):
         if shutil.which(tool) is None:
             raise SystemExit(f"make nodes: there is no {tool} here (iproute2, util-linux, git)")
     # Before the namespaces: inside there is no way out of this machine.
-    redis_program(ROOT)
+    redis_program(given.repository or ROOT)
     folder = next((f for f in map(Path, _MOUNTS) if f.is_dir() and not any(f.iterdir())), None)
     if folder is None:
         raise SystemExit(f"make nodes: one of {', '.join(_MOUNTS)} must be an empty folder")
@@ -60,7 +61,7 @@ def _outside() -> int:
     # Killed with us, and with it the first process of the namespace, and so all of them.
     own = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork"]
     own += ["--mount-proc", "--kill-child=KILL", sys.executable, "-m", "ops.nodes"]
-    own += [*sys.argv[1:], "--mount", str(folder), "--repository", str(ROOT)]
+    own += [*sys.argv[1:], "--mount", str(folder), "--repository", str(given.repository or ROOT)]
     child = subprocess.Popen(own, cwd=ROOT)  # noqa: S603 - our own argv
     try:
         return child.wait(MOST_S)
@@ -83,7 +84,7 @@ def _prepare(folder: Path, given: argparse.Namespace) -> int:
     else:
         version.mkdir()
         archive = folder / "version.tar"
-        _do("git", "-C", str(ROOT), "archive", "-o", str(archive), "HEAD")
+        _do("git", "-C", str(given.repository), "archive", "-o", str(archive), "HEAD")
         shutil.unpack_archive(archive, version, filter="data")
         archive.unlink()
     words = ["-m", "ops.nodes", *sys.argv[1:], "--to", str(given.to.absolute())]
@@ -105,7 +106,7 @@ def main() -> int:
         return uvloop.run(inside(given.folder, given.repository, names, given.to, given.earlier))
     if given.mount:
         return _prepare(given.mount, given)
-    return _outside()
+    return _outside(given)
 
 
 if __name__ == "__main__":
