@@ -207,7 +207,7 @@ async def _last(house: FaultHouse, run: Run, crowd: Crowd) -> None:
                     entry.seen.append(await client.ask(asked))
                     if entry.whole is not None:
                         return
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.1)
         finally:
             await client.hang_up()
 

@@ -12,6 +12,8 @@ from tests.faults.points import Point
 from tests.faults.targets import Target
 
 QUARTERS = 4
+# Of each target in a quarter.
+PER_TARGET = 3
 _DAY_S = 86_400
 
 

@@ -135,9 +135,12 @@ class Fault:
         """The request at the point is at this gateway."""
         house = self._house
         if self.kills_gateway:
-            house.kill(place)
-            if self.target is Target.GATEWAY_WORKER:
-                house.kill(WORKER)
+            dead = (place, WORKER) if self.target is Target.GATEWAY_WORKER else (place,)
+            for each in dead:
+                house.kill(each)
+            for each in dead:
+                # At once, as whoever keeps them alive does.
+                house.begin(each)
         elif self.target is Target.REDIS:
             self._break_redis(house.redis_server.pid)
         elif self.target is Target.POSTGRES:
