@@ -63,7 +63,8 @@ _PULSE_EVERY_MS = 200
 _REAP_EVERY_MS = 1_000
 _KEEP_EVERY_MS = 500
 _FORGET_EVERY_MS = 60_000
-_DRAIN_LEDGER_S = 10.0
+_DRAIN_LEDGER_LEAST_S = 2.0
+_DRAIN_LEDGER_MOST_S = 10.0
 _BACKLOG = 1_024
 
 
@@ -144,7 +145,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
                 await ended(task)
             # Before the rest is shipped: what is not kept may have to be given back.
             await repeats.close()
-            await _ship_the_rest(shipper)
+            await _ship_the_rest(shipper, settings.drain_ms / MS_PER_S)
             base.vitals.watch(None)
 
 
@@ -159,9 +160,10 @@ def _disk(base: Ground, meter: Meter, shipper: Shipper) -> DiskWatch:
     )
 
 
-async def _ship_the_rest(shipper: Shipper) -> None:
+async def _ship_the_rest(shipper: Shipper, drain_s: float) -> None:
+    """The worker ships what is left: who wants to be gone soon does not wait long for a ledger."""
     try:
-        if await shipper.drain(_DRAIN_LEDGER_S):
+        if await shipper.drain(min(_DRAIN_LEDGER_MOST_S, max(_DRAIN_LEDGER_LEAST_S, drain_s))):
             await shipper.say_goodbye()
             return
     except (PostgresUnavailable, RedisUnavailable) as fault:
