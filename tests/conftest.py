@@ -1,22 +1,21 @@
 """Fixtures of the suite: one embedded PostgreSQL and Redis per run, a fresh database per test.
 
-`database` is the DSN of a database of its own with sql/schema.sql applied; making one copies a
-template that is filled once per run. `redis_url` is the run's Redis, emptied.
+`database` is the DSN of a database of its own with sql/schema.sql applied: a copy of a template
+that is filled once per run (see databases.py). `redis_url` is the run's Redis, emptied.
 """
 
 import asyncio
-import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from gateway.embedded.wire import redis_command
+from tests.databases import Databases, execute, of_database
 
 SCHEMA = Path(__file__).resolve().parent.parent / "sql" / "schema.sql"
 TEMPLATE = "sluice_template"
@@ -52,19 +51,19 @@ def redis_server(servers_folder: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def _database_numbers() -> Iterator[int]:
-    return itertools.count()
+def databases(pg_server: PostgresServer) -> Databases:
+    """The run's databases."""
+    made = Databases(pg_server.dsn, TEMPLATE)
+    asyncio.run(made.look())
+    return made
 
 
 @pytest.fixture
-async def database(
-    pg_server: PostgresServer, _database_numbers: Iterator[int]
-) -> AsyncIterator[str]:
-    """DSN of a fresh database with the schema; dropped afterwards, with whoever is connected."""
-    name = f"test_{next(_database_numbers)}"
-    await _execute(pg_server.dsn, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+async def database(pg_server: PostgresServer, databases: Databases) -> AsyncIterator[str]:
+    """DSN of a database with the schema and nothing else; whoever is connected at the end goes."""
+    name = await databases.take()
     yield of_database(pg_server.dsn, name)
-    await _execute(pg_server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    await databases.give_back(name)
 
 
 @pytest.fixture
@@ -78,20 +77,7 @@ async def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
-def of_database(dsn: str, name: str) -> str:
-    """The same server's DSN with another database."""
-    return dsn.replace("/sluice?", f"/{name}?", 1)
-
-
 async def _make_template(dsn: str) -> None:
-    await _execute(dsn, f"CREATE DATABASE {TEMPLATE}")
+    await execute(dsn, f"CREATE DATABASE {TEMPLATE}")
     if SCHEMA.exists():
-        await _execute(of_database(dsn, TEMPLATE), SCHEMA.read_text(encoding="utf-8"))
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn, ssl=False)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
+        await execute(of_database(dsn, TEMPLATE), SCHEMA.read_text(encoding="utf-8"))

@@ -10,9 +10,10 @@ import pytest
 
 from gateway.embedded.postgres_server import PostgresServer
 from tests.billing.shop import Shop
-from tests.conftest import TEMPLATE, of_database
+from tests.conftest import TEMPLATE
 from tests.control.conftest import service
 from tests.control.rig import gateway, settings_for
+from tests.databases import of_database
 from tests.stripe_standin import StandIn
 
 __all__ = ["service"]

@@ -8,7 +8,7 @@ import pytest
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.postgres import migrate
 from gateway.sql import migration_files
-from tests.conftest import of_database
+from tests.databases import of_database
 
 
 @pytest.fixture

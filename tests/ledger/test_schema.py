@@ -12,7 +12,7 @@ from gateway.embedded.postgres_server import PostgresServer
 from gateway.errors import ConfigurationFault, PostgresUnavailable
 from gateway.postgres import PostgresRefused, migrate
 from gateway.sql import migration_files
-from tests.conftest import of_database
+from tests.databases import of_database
 
 # Everything of a database that somebody could notice, one text per row.
 PORTRAIT = """
