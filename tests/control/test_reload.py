@@ -1,12 +1,17 @@
-"""Limits change without a restart: at once, everywhere, whole or not at all; what was used stays."""
+"""Limits change without a restart: everywhere, whole or not at all; what was used stays used."""
 
+import argparse
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.commands import doctor, limits
+from gateway.errors import ConfigurationFault
+from gateway.settings import load_settings
 from tests.control.conftest import Open
-from tests.control.rig import Door, until
+from tests.control.rig import TOKEN, Door, until
 
 READER = (
     "[reader]\nanonymous = {{ rpm = 50 }}\nkey = {{ rpm = {rpm} }}\npremium = {{ rpm = 500 }}\n"
@@ -54,7 +59,7 @@ async def test_a_changed_file_is_in_force_and_what_was_used_stays_used(
         await door.spend(key)
         await door.spend(key, expected=429)
         await _put(door, products, READER.format(rpm=3))
-        # Raised: at once, though the refusal of a moment ago is remembered, and only by what is new.
+        # Raised: at once, though a refusal is remembered, and only by what is new.
         await door.spend(key)
         await door.spend(key, expected=429)
         await _put(door, products, READER.format(rpm=1))
@@ -126,3 +131,78 @@ async def test_the_built_in_catalogue_cannot_be_reloaded(open_door: Open) -> Non
         told = await door.ops("POST", "/admin/catalogue/reload")
         assert told.status == 409
         assert "SLUICE_PRODUCTS" in told.json()["detail"]
+
+
+def _said(
+    door: Door, folder: Path, products: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """`sluice limits ...` on this machine: its exit code, and what it prints."""
+    settings = load_settings(
+        {
+            "SLUICE_DATA_DIR": str(folder),
+            "SLUICE_ADMIN_TOKEN": TOKEN,
+            "SLUICE_OPS_PORT": str(door.ops_port),
+            "SLUICE_PRODUCTS": str(products),
+        }
+    )
+    parser = argparse.ArgumentParser()
+    limits.add_arguments(parser)
+    try:
+        code = limits.execute(settings, parser.parse_args(words))
+    except ConfigurationFault as fault:
+        return 2, str(fault)
+    return code, capsys.readouterr().out
+
+
+async def test_apply_checks_a_file_and_then_puts_it_in_force(
+    open_door: Open, products: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = tmp_path / "wanted.toml"
+    wanted.write_text(READER.format(rpm=4))
+    async with open_door(PRODUCTS=str(products)) as door:
+
+        async def say(*words: str) -> tuple[int, str]:
+            return await asyncio.to_thread(_said, door, tmp_path, products, list(words), capsys)
+
+        before = await _catalogue(door)
+        code, text = await say("apply", str(wanted), "--check")
+        assert (code, text) == (
+            0,
+            "reader.key: rpm 2, tpm -, at once 2 -> rpm 4, tpm -, at once 4\n",
+        )
+        assert (await _catalogue(door))["version"] == before["version"]
+        code, text = await say("apply", str(wanted))
+        after = await _catalogue(door)
+        assert code == 0
+        assert after["everywhere"]
+        assert after["version"] != before["version"]
+        assert text.count(after["version"]) == len(after["processes"])
+        assert products.read_text() == wanted.read_text()
+        assert (await say("reload", "--json"))[0] == 0
+        # What the gateways would refuse does not get there.
+        wanted.write_text("[embeddings]\n")
+        code, text = await say("apply", str(wanted))
+        assert code == 2
+        assert "reader is gone" in text
+        assert (await _catalogue(door))["version"] == after["version"]
+        assert sorted(path.name for path in tmp_path.glob("*.toml*")) == [
+            "products.toml",
+            "wanted.toml",
+        ]
+
+
+async def test_doctor_tells_of_a_process_with_another_catalogue(
+    open_door: Open, products: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"SLUICE_DATA_DIR": str(tmp_path), "SLUICE_PRODUCTS": str(products)}
+    async with open_door(PRODUCTS=str(products)) as door:
+
+        async def told(*words: str) -> bool:
+            await asyncio.to_thread(doctor.execute, environ, argparse.Namespace(settings=False))
+            line = next(x for x in capsys.readouterr().out.splitlines() if "products" in x)
+            return all(word in line for word in words)
+
+        version = (await _catalogue(door))["version"]
+        await until(lambda: told("1 in the catalogue", version))
+        _write(products, READER.format(rpm=7) + "maximum_tokens = 9\n")
+        await until(lambda: told(version, "in force", "sluice limits reload"))
