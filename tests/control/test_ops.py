@@ -55,7 +55,7 @@ async def counted(door: Door, name: str, wanted: float, **labels: str) -> Sample
         samples = await scrape(door)
         return samples if value(samples, name, **labels) == wanted else None
 
-    found: Samples = await until(seen, within_s=5)
+    found: Samples = await until(seen, within_s=20)
     return found
 
 
@@ -232,11 +232,11 @@ async def test_numbers_of_two_gateways_are_added_and_outlive_them(open_door: Ope
         async with open_door() as there:
             await here.spend(key)
             await there.spend(key)
-            samples = await counted(here, "sluice_requests_total", 2, **done)
-            assert value(samples, "sluice_gateways") == 2
+            await counted(here, "sluice_requests_total", 2, **done)
+            # Who is silent for a moment, on a busy machine, is not counted as there.
+            await counted(here, "sluice_gateways", 2)
             there.node.ground.telemetry.open_connections.inc(5)
-        samples = await scrape(here)
-        assert value(samples, "sluice_gateways") == 1
+        samples = await counted(here, "sluice_gateways", 1)
         assert value(samples, "sluice_open_connections") == 0
         assert value(samples, "sluice_requests_total", **done) == 2
         await here.spend(key)
