@@ -15,7 +15,8 @@ import pytest
 
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
-from tests.conftest import TEMPLATE, of_database
+from tests.conftest import TEMPLATE
+from tests.databases import of_database
 from tests.edge.door import Door, Key, environment, running
 from tests.edge.stub import Stub, listening
 
