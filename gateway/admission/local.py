@@ -84,7 +84,8 @@ def extended(row: BalanceRow, own: Own, parts: int, held: int, wanted: int) -> E
     if more <= free or more <= 0:
         return Extension(Grant.GRANTED, max(held, wanted), free - max(0, more))
     whole = row.trial + row.paid - own.tokens
-    return Extension(Grant.BALANCE_TOO_LOW if more > whole else Grant.CAPPED, held, free)
+    # "Used up" is only true where there is no more than this process may take.
+    return Extension(Grant.BALANCE_TOO_LOW if whole <= free else Grant.CAPPED, held, free)
 
 
 @dataclass(slots=True)

@@ -313,6 +313,8 @@ def test_more_is_held_only_out_of_this_process_part() -> None:
     assert extended(balance, own, 2, 30, 50).grant is Grant.GRANTED
     capped = extended(balance, own, 2, 30, 51)
     assert (capped.grant, capped.hold_tokens, capped.free_tokens) == (Grant.CAPPED, 30, 20)
-    assert extended(balance, own, 2, 30, 101).grant is Grant.BALANCE_TOO_LOW
+    assert extended(balance, own, 2, 30, 101).grant is Grant.CAPPED
+    assert extended(balance, own, 1, 30, 101).grant is Grant.BALANCE_TOO_LOW
+    assert extended(balance, Own(1, 100), 2, 30, 31).grant is Grant.BALANCE_TOO_LOW
     assert extended(balance, own, 2, 30, 10).hold_tokens == 30
     assert free_tokens(balance, Own(0, 70), 2) == -20

@@ -153,6 +153,15 @@ class Door:
         await self.run(mint())
         return Key(text, key_id)
 
+    async def has_redis(self) -> None:
+        """Until Redis decides again, after it was away."""
+
+        async def decides() -> bool:
+            link = self.node.ground.link
+            return link.is_up and link.is_trusted
+
+        await until(decides)
+
     def address(self) -> tuple[str, str]:
         """The header of a client without a key whom nobody has seen before."""
         number = next(self._addresses)

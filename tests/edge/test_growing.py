@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from gateway.admission.ask import Hold
 from gateway.admission.scripts import copy_key, tag_of
 from gateway.embedded.redis_server import RedisServer
 from gateway.ledger.rows import BalanceRow
 from tests.edge.client import Reply
-from tests.edge.door import DEEPSEARCH, TRIAL, Door, Key
+from tests.edge.door import DEEPSEARCH, TRIAL, Door, Key, until
 from tests.edge.faults import frozen_redis
 from tests.edge.paying import AT_ONCE_S, Cost, only_row, paid, told
 from tests.edge.stage import ASK, BLOCK, THINK, Stage, ended, final, last_event, runs
@@ -189,9 +190,36 @@ async def test_two_streams_never_hold_the_same_tokens(door: Door, stages: Stages
     assert await door.balance(key) == BLOCK - 40_000
 
 
-async def test_without_redis_a_stream_goes_on_until_what_is_held_is_used(
+async def test_without_redis_a_hold_grows_on_the_ledgers_row_and_redis_is_told_of_it(
     door: Door, key: Key, stages: Stages, redis_server: RedisServer
 ) -> None:
+    stage = stages(key)
+    await stage.begin()
+    with frozen_redis(redis_server):
+        await stage.sees(30_000)
+
+        async def grown() -> bool:
+            (hold,) = await door.run(_untold(door))
+            return hold.hold_tokens == 2 * BLOCK
+
+        await until(grown)
+        await stage.sees(60_000)
+    await stage.holds(2 * BLOCK)
+    await stage.finish(final(61_000))
+    await door.has_redis()
+    row = await only_row(door, key)
+    assert (row.outcome, row.cost_tokens) == ("complete", 61_000)
+
+
+async def _untold(door: Door) -> list[Hold]:
+    return door.node.meter.untold_holds() or door.node.meter.open_holds()
+
+
+async def test_without_redis_a_stream_ends_where_this_process_part_of_the_balance_does(
+    door: Door, stages: Stages, redis_server: RedisServer
+) -> None:
+    """The balance is not used up, so that is not what is said."""
+    key = await door.key(BLOCK + 20_000)
     stage = stages(key)
     turn = await stage.begin()
     with frozen_redis(redis_server):
@@ -203,6 +231,7 @@ async def test_without_redis_a_stream_goes_on_until_what_is_held_is_used(
         choices = event["choices"]
         assert isinstance(choices, list)
         assert "please try again" in choices[0]["delta"]["content"]
+    await door.has_redis()
     row = await only_row(door, key)
     assert (row.outcome, row.cost_tokens) == ("balance_ended", 50_000)
 
