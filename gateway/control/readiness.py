@@ -215,7 +215,7 @@ def troubles_of_machine(own: Conditions, folder: Path, own_name: str) -> Mapping
             if numbers[0] and name in CONDITIONS and not snapshot.silent:
                 found[name] = found.get(name, 0) + 1
     others = {
-        name: f"{count} processes: {CONDITIONS[name].text}"
+        name: f"{CONDITIONS[name].text} (processes that say so: {count})"
         for name, count in found.items()
         if CONDITIONS[name].weight is not Weight.NOT_READY
     }
