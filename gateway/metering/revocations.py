@@ -165,6 +165,6 @@ class Revocations:
             raise SpoolUnavailable(f"the journal of revocations: {error}") from error
 
     async def _bury_again(self, ends: Sequence[Wanted]) -> None:
-        for wanted in ends:
-            name = await asyncio.to_thread(self._files.name_of, wanted)
-            await self._tombs.bury(wanted.key_id, name)
+        names = await asyncio.to_thread(lambda: [self._files.name_of(each) for each in ends])
+        told = zip(ends, names, strict=True)
+        await asyncio.gather(*(self._tombs.bury(each.key_id, name) for each, name in told))

@@ -97,7 +97,7 @@ async def test_a_failover_is_followed_and_who_was_demoted_is_left(stage: Stage) 
         async def posted() -> bool:
             sql = "select coalesce(sum(cost_tokens), 0) from outcome where key_id = $1"
             found = await line.fetchval(sql, number(one)) >= 2 * COST_TOKENS
-            return found and (await ready(door))[1]["status"] == "ok"
+            return bool(found and (await ready(door))[1]["status"] == "ok")
 
         try:
             await until(posted, within_s=RECOVERY_S)
