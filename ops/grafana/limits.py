@@ -43,6 +43,36 @@ PAGE: Final = Page(
             "percentunit",
         ),
         Panel(
+            "Would be refused in shadow",
+            "Share of the requests that a limit in shadow was tried on.",
+            query(
+                "sum by (product, tier, dimension) "
+                f"(rate(sluice_shadow_refused_total{RATE})) "
+                f"/ sum by (product, tier, dimension) (rate(sluice_shadow_looked_total{RATE}))",
+                "{{product}} {{tier}} {{dimension}}",
+            ),
+            "percentunit",
+        ),
+        Panel(
+            "Catalogue",
+            "Processes by version; changes of its file; processes that refuse it.",
+            (
+                Query("count by (version) (sluice_catalogue_since_seconds)", "{{version}}"),
+                Query(
+                    f"sum by (result) (increase(sluice_catalogue_reloads_total{RATE}))",
+                    "{{result}}",
+                ),
+                Query("sum(sluice_catalogue_refused)", "refuse it"),
+            ),
+            "short",
+        ),
+        Panel(
+            "Arrival log",
+            "Written, lost to the disk, dropped before it.",
+            query(f"sum by (kind) (rate(sluice_arrivals_total{RATE}))", "{{kind}}"),
+            "ops",
+        ),
+        Panel(
             "Keys refused",
             "Unknown, revoked, suspended, malformed.",
             query(
