@@ -19,6 +19,7 @@ from gateway.embedded.binaries import postgres_folder
 from gateway.embedded.way import choose_way
 from ops.nodes.net import SUBNET, Place, run
 from ops.nodes.programs import Program, start
+from ops.nodes.waiting import until
 
 PORT = 5_432
 DATABASE = "sluice"
@@ -154,10 +155,13 @@ class Server:
         name = "" if standby is None else f"FIRST 1 ({standby.name})"
         await self.value(f"alter system set synchronous_standby_names = '{name}'")
         await self.value("select pg_reload_conf()")
-        async with asyncio.timeout(30):
-            sql = "select count(*) from pg_stat_replication where sync_state = 'sync'"
-            while standby is not None and await self.value(sql) != 1:
-                await asyncio.sleep(0.05)
+        sql = "select count(*) from pg_stat_replication where sync_state = 'sync'"
+
+        async def follows() -> bool:
+            return await self.value(sql) == 1
+
+        if standby is not None:
+            await until(follows, 30, 0.05)
 
     async def _tool(self, name: str, *words: str) -> None:
         inside = ("ip", "netns", "exec", self.place.name, *self._before)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ops.bench.stack import descendants
 from ops.nodes.net import Place
+from ops.nodes.waiting import until
 
 _GONE_S = 30.0
 
@@ -41,9 +42,11 @@ class Program:
         family = self.family()
         signal_all(family, signal.SIGKILL)
         await self.process.wait()
-        async with asyncio.timeout(_GONE_S):
-            while any(map(is_running, family)):
-                await asyncio.sleep(0.01)
+
+        async def gone() -> bool:
+            return not any(map(is_running, family))
+
+        await until(gone, _GONE_S, 0.01)
 
     def freeze(self) -> None:
         """SIGSTOP to it and all below."""

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from ops.nodes.crowd import Asked, Want, fetch
+from ops.nodes.net import Place
 from ops.nodes.proofs_rolling import mixed
 from ops.nodes.proofs_shards import pressed
 from ops.nodes.reckoning import (
@@ -38,9 +40,9 @@ async def cuts(site: Site) -> list[Line]:
     return lines
 
 
-async def _one(site: Site, name: str, away: list[object], ready: int) -> list[Line]:
+async def _one(site: Site, name: str, away: Sequence[Place], ready: int) -> list[Line]:
     await site.until_all_ok()
-    cut_off, *others = site.nodes
+    cut_off = site.nodes[0]
     keys = [await site.mint() for _ in range(3)]
     fresh = await site.mint()
     before = await degraded(site)
@@ -48,7 +50,7 @@ async def _one(site: Site, name: str, away: list[object], ready: int) -> list[Li
     async with pressed(site, keys) as part:
         await asyncio.sleep(2)
         begun_s = time.monotonic()
-        await site.net.cut(cut_off.place, *away)  # type: ignore[arg-type]
+        await site.net.cut(cut_off.place, *away)
         seen = await _look(site, cut_off, fresh)
         await site.net.heal()
         healed_s = time.monotonic()

@@ -10,6 +10,7 @@ from ops.nodes.crowd import Asked, Want
 from ops.nodes.packages import ROOT
 from ops.nodes.reckoning import Line, none, reckon, told
 from ops.nodes.site import Key, Node, Site, migrate
+from ops.nodes.waiting import until
 
 RATE = 60.0
 _STREAMED_OF_100 = 5
@@ -81,18 +82,30 @@ async def _replace(site: Site, node: Node) -> None:
     await site.start_node(node, code=ROOT)
 
 
+async def _hang_up(node: Node) -> None:
+    """SIGHUP; returns when its gateways are new ones."""
+    serve = node.serve
+    assert serve is not None
+
+    def said() -> int:
+        return serve.words(10**6).count("every gateway process is a new one")
+
+    before = said()
+
+    async def once_more() -> bool:
+        return said() > before
+
+    serve.process.send_signal(signal.SIGHUP)
+    await until(once_more, 120, 0.1)
+
+
 async def restarts(site: Site) -> list[Line]:
     """SIGHUP to every node, then every node stopped and started."""
     keys = [await site.mint() for _ in range(6)]
     lines: list[Line] = []
     async with load(site, keys) as part:
         for node in site.nodes:
-            assert node.serve is not None
-            said = node.serve.words(10**6).count("every gateway process is a new one")
-            node.serve.process.send_signal(signal.SIGHUP)
-            async with asyncio.timeout(120):
-                while node.serve.words(10**6).count("every gateway process is a new one") == said:
-                    await asyncio.sleep(0.1)
+            await _hang_up(node)
             await site.restart_worker(node)
         await asyncio.sleep(1)
     lines += [told("SIGHUP to each node in turn: requests", len(part)), failed(part)]

@@ -14,6 +14,7 @@ from gateway.redis_link import RedisLink
 from gateway.sql import load_queries
 from ops.nodes.crowd import BROKEN, Asked, fetch
 from ops.nodes.site import Site
+from ops.nodes.waiting import until
 
 _POSTED_S = 60.0
 _WINDOW_S = 60.0
@@ -159,9 +160,11 @@ async def degraded(site: Site) -> Counter[str]:
 async def at_rest(site: Site, within_s: float = 60.0) -> float:
     """Until Redis has no hold; the seconds that took."""
     begun_s = time.monotonic()
-    async with asyncio.timeout(within_s):
-        while await holds(site):
-            await asyncio.sleep(0.2)
+
+    async def released() -> bool:
+        return not await holds(site)
+
+    await until(released, within_s, 0.2)
     return time.monotonic() - begun_s
 
 

@@ -147,9 +147,7 @@ async def _earlier(repository: Path) -> str:
 
 
 async def _unpacked(repository: Path, commit: str, folder: Path) -> Path:
-    folder.mkdir()
-    archive = folder / "archive.tar"
+    archive = folder.with_suffix(".tar")
     await run("git", "-C", str(repository), "archive", "-o", str(archive), commit)
-    shutil.unpack_archive(archive, folder, filter="data")
-    archive.unlink()
+    await asyncio.to_thread(shutil.unpack_archive, archive, folder, filter="data")
     return folder

@@ -16,6 +16,7 @@ from gateway.redis_link.wire import SLOTS
 from ops.nodes.net import Place
 from ops.nodes.packages import RedisProgram
 from ops.nodes.programs import Program, start
+from ops.nodes.waiting import until
 
 PORT = 6_379
 SHARDS = 3
@@ -70,7 +71,12 @@ class Shards:
 
     @property
     def url(self) -> str:
-        """What gateways are given."""
+        """What gateways are given: any of them may be away when one starts."""
+        return f"redis://{','.join(f'{place.ip}:{PORT}' for place in self.places)}"
+
+    @property
+    def one_url(self) -> str:
+        """For a version that knows one address only."""
         return f"redis://{self.places[0].ip}:{PORT}"
 
     async def begin(self) -> None:
@@ -139,9 +145,7 @@ class Shards:
 
     async def whole(self, within_s: float = 60.0) -> None:
         """Until every server is in, three have all slots, and every replica has its copy."""
-        async with asyncio.timeout(within_s):
-            while not await self._is_whole():
-                await asyncio.sleep(0.1)
+        await until(self._is_whole, within_s, 0.1)
 
     async def _is_whole(self) -> bool:
         try:
@@ -158,10 +162,10 @@ class Shards:
             return False
 
     async def _until_known(self, count: int) -> None:
-        async with asyncio.timeout(60):
-            for place in self.places:
-                while len(await self.members(place)) < count:
-                    await asyncio.sleep(0.05)
+        async def known() -> bool:
+            return all([len(await self.members(place)) >= count for place in self.places])
+
+        await until(known, 60, 0.05)
 
     async def _answers(self, place: Place) -> None:
         async with asyncio.timeout(20):

@@ -1,8 +1,9 @@
-"""The whole site: three gateway nodes, six Redis, two PostgreSQL, a service; every one a machine."""
+"""The whole site: three gateway nodes, six Redis, two PostgreSQL and a service, all machines."""
 
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ PLENTY = 10**12
 _PEPPER = "the-pepper-of-many-nodes"
 _SECRET = "the-secret-of-many-nodes"  # noqa: S105 - of a throw-away installation
 _READY_S = 120.0
+_OK = '"status":"ok"'
 
 
 @dataclass
@@ -98,14 +100,17 @@ class Site:
                 await asyncio.sleep(0.05)
 
     async def until_all_ok(self, within_s: float = 60.0) -> None:
-        """Until every node says that nothing is degraded."""
-        async with asyncio.timeout(within_s):
+        """Until no node says that it is degraded; raises TimeoutError with what they say."""
+        end_s, told = time.monotonic() + within_s, dict[str, str]()
+        while True:
             for node in self.nodes:
-                while True:
-                    status, body = await fetch(node.place, "/ready")
-                    if status == 200 and '"status":"ok"' in body.replace(" ", ""):
-                        break
-                    await asyncio.sleep(0.05)
+                status, body = await fetch(node.place, "/ready")
+                told[node.place.name] = f"{status} {body.replace(': ', ':')}"
+            if all(text.startswith("200") and _OK in text for text in told.values()):
+                return
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"not ok after {within_s:.0f} s: {told}")
+            await asyncio.sleep(0.05)
 
     async def stop_node(self, node: Node) -> list[int]:
         """SIGTERM to both; their exit codes."""
@@ -132,7 +137,7 @@ class Site:
     async def _start(self, node: Node, word: str) -> Program:
         settings = {
             "DATABASE_URL": self.dsn,
-            "REDIS_URL": self.redis.url,
+            "REDIS_URL": self.redis.url if node.code == ROOT else self.redis.one_url,
             "DATA_DIR": str(node.folder),
             "NODE": node.place.name,
             "BIND": node.place.ip,
@@ -170,7 +175,6 @@ async def site(folder: Path, redis: RedisProgram, code: Path) -> AsyncIterator[S
     servers = [await net.add(f"redis{n}", 10 + n) for n in range(1, 2 * shards.SHARDS + 1)]
     one, two = [await net.add(f"postgres{n}", 20 + n) for n in (1, 2)]
     service = await net.add("service", 41)
-    folder.chmod(0o755)
     cluster = shards.Shards(redis, folder / "redis", servers)
     primary, standby = pair.Server(one, folder / one.name), pair.Server(two, folder / two.name)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
