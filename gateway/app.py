@@ -187,7 +187,14 @@ def _of_node(
 
 
 def _billing(base: Ground) -> AbstractAsyncContextManager[Billing | None]:
-    return billing(base.settings, base.postgres, base.gate, base.telemetry, new_request_id)
+    return billing(
+        base.settings,
+        base.postgres,
+        base.gate,
+        base.telemetry,
+        new_request_id,
+        lambda why: base.conditions.say("stripe", why),
+    )
 
 
 def _repeating(run_once: Work, name: str, idle_ms: int) -> asyncio.Task[None]:

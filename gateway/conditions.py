@@ -70,6 +70,13 @@ class Conditions:
         assert name in CONDITIONS, name
         self._set.pop(name, None)
 
+    def say(self, name: str, why: str) -> None:
+        """`set`, or where `why` is empty `clear`."""
+        if why:
+            self.set(name, why)
+        else:
+            self.clear(name)
+
     def watch(self, name: str, probe: Probe) -> None:
         """Ask `probe` whenever somebody looks: why it is so, or "" when all is well."""
         assert name in CONDITIONS, name

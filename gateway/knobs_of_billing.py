@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gateway.knob_readers import (
+    integer,
     readable_file,
     return_address,
     server_origin,
@@ -32,6 +33,14 @@ BILLING: Final[tuple[BillingKnob, ...]] = (
         texts,
         (),
         "with which Stripe signs what it sends; two with a comma while one replaces the other",
+        "",
+    ),
+    (
+        "STRIPE_DEADLINE_MS",
+        "stripe_deadline_ms",
+        integer(100, 60_000),
+        10_000,
+        "milliseconds within which each call to Stripe ends, its repeats included; then 503",
         "",
     ),
     (

@@ -62,6 +62,7 @@ class Settings:
     service_requests: int
     stripe_secret_key: str | None = field(repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
+    stripe_deadline_ms: int
     stripe_api_base: str | None
     stripe_automatic_tax: bool
     packs: Path | None

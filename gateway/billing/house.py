@@ -78,15 +78,24 @@ async def billing(
     gate: Gate,
     telemetry: Telemetry,
     new_id: Callable[[], str],
+    stripe_told: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Billing | None]:
-    """Everything while the context is open; None if no key at Stripe is set."""
+    """Everything while the context is open; None if no key at Stripe is set.
+
+    `stripe_told` hears why Stripe did not answer, or "" that it did.
+    """
     packs = load_packs(settings.packs)
     if settings.stripe_secret_key is None:
         yield None
         return
     queries = load_queries()
     till, recharge_till = Till(postgres, queries), RechargeTill(postgres, queries)
-    port = open_port(settings.stripe_secret_key, settings.stripe_api_base)
+    port = open_port(
+        settings.stripe_secret_key,
+        settings.stripe_api_base,
+        settings.stripe_deadline_ms,
+        stripe_told,
+    )
     looker = Looker(till, port, gate)
     front = f"http://localhost:{settings.port}/"
     if settings.domain != "localhost":

@@ -4,7 +4,7 @@ That library costs each process tens of megabytes and a third of a second, so th
 imported where a port is opened, which only happens with a key at Stripe.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -48,7 +48,15 @@ class Port(Protocol):
     def signed_event(self, raw: bytes, header: str | None, secrets: Sequence[str]) -> EventSeen: ...
 
 
-def open_port(secret_key: str, base: str | None) -> Port:
-    """Stripe under a secret key, at `base` (None: Stripe itself)."""
+def open_port(
+    secret_key: str,
+    base: str | None,
+    deadline_ms: int = 10_000,
+    told: Callable[[str], None] = lambda _: None,
+) -> Port:
+    """Stripe under a secret key, at `base` (None: Stripe itself).
+
+    Each call ends within the deadline; `told` hears why Stripe did not answer, or "" that it did.
+    """
     module = import_module("gateway.billing.stripe_port")
-    return cast(Port, module.StripePort(secret_key, base))
+    return cast(Port, module.StripePort(secret_key, base, deadline_ms, told))

@@ -45,9 +45,20 @@ _T = TypeVar("_T")
 
 
 class StripePort:
-    """Calls to Stripe at `base` (None: Stripe itself) under a secret key."""
+    """Calls to Stripe at `base` (None: Stripe itself) under a secret key.
 
-    def __init__(self, secret_key: str, base: str | None = None, deadline_ms: int = 10_000) -> None:
+    Each call ends within `deadline_ms`. `told` hears after each why Stripe did not answer, or "".
+    """
+
+    def __init__(
+        self,
+        secret_key: str,
+        base: str | None = None,
+        deadline_ms: int = 10_000,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._deadline_s = deadline_ms / 1_000
+        self._told = told
         self.livemode = secret_key.startswith(_LIVE)
         self._http = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=deadline_ms / 1_000))
         self._client = stripe.StripeClient(
@@ -66,7 +77,7 @@ class StripePort:
 
     async def create_session(self, order: Order) -> SessionSeen:
         """The checkout session of an order; the same order always gets the same one."""
-        made = await _said(
+        made = await self._said(
             self._v1.checkout.sessions.create_async(
                 params=session_params(order), options={"idempotency_key": session_name(order)}
             )
@@ -78,7 +89,7 @@ class StripePort:
         # All in one call, because tokens wait for it.
         wanted: Any = {"expand": ["payment_intent.latest_charge", "invoice"]}
         call = self._v1.checkout.sessions.retrieve_async(session_id, params=wanted)
-        return await _or_none(call, session_of)
+        return await self._or_none(call, session_of)
 
     async def session_of_payment(self, payment_id: str) -> SessionSeen | None:
         """The session through which this payment was made, if there is one."""
@@ -93,7 +104,7 @@ class StripePort:
     async def charge_saved(self, order: Order) -> IntentSeen:
         """Charges the saved method of a customer who is away; a decline is an answer too."""
         try:
-            made = await _said(
+            made = await self._said(
                 self._v1.payment_intents.create_async(
                     params={
                         "amount": order.price_minor,
@@ -115,14 +126,14 @@ class StripePort:
     async def has_method(self, customer_id: str, method: str) -> bool:
         """Whether this customer can still be charged by this method."""
         call = self._v1.customers.payment_methods.retrieve_async(customer_id, method)
-        return await _or_none(call, lambda told: bool(told["id"])) is not None
+        return await self._or_none(call, lambda told: bool(told["id"])) is not None
 
     async def intent(self, payment_id: str) -> IntentSeen | None:
         """The payment as it is now; None if Stripe does not know it."""
         call = self._v1.payment_intents.retrieve_async(
             payment_id, params={"expand": ["latest_charge"]}
         )
-        return await _or_none(call, intent_of)
+        return await self._or_none(call, intent_of)
 
     async def intent_of_order(self, order: Order) -> IntentSeen | None:
         """The payment that was made for an order, looked for among its customer's."""
@@ -148,7 +159,7 @@ class StripePort:
     async def return_payment(self, order: Order) -> None:
         """Gives all that is left of a payment back; once, however often it is asked."""
         assert order.payment_id is not None
-        await _said(
+        await self._said(
             self._v1.refunds.create_async(
                 params={
                     "payment_intent": order.payment_id,
@@ -188,10 +199,33 @@ class StripePort:
             raise EventUnreadable("it is no event of Stripe")
         return event
 
+    async def _said(self, call: Awaitable[Any]) -> dict[str, Any]:
+        """The answer, within the deadline: the library's own repeats included."""
+        try:
+            with _faults():
+                async with asyncio.timeout(self._deadline_s):
+                    made = await call
+        except StripeUnavailable as fault:
+            self._told(str(fault) or "it does not answer")
+            raise
+        self._told("")
+        found: dict[str, Any] = made.to_dict()
+        return found
+
+    async def _or_none(
+        self, call: Awaitable[Any], read: Callable[[dict[str, Any]], _T]
+    ) -> _T | None:
+        try:
+            return read(await self._said(call))
+        except StripeRefused as refused:
+            if refused.code == "resource_missing":
+                return None
+            raise
+
     async def _pages(self, ask: Any, params: Json) -> AsyncIterator[dict[str, Any]]:
         after: dict[str, str] = {}
         while True:
-            page = await _said(ask(params={**params, **after, "limit": _PAGE}))
+            page = await self._said(ask(params={**params, **after, "limit": _PAGE}))
             for each in page["data"]:
                 yield each
             if not page.get("has_more") or not page["data"]:
@@ -229,22 +263,6 @@ def _faults() -> Iterator[None]:
         raise StripeRefused(str(kind or "refused"), str(error.user_message), param) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise StripeUnavailable(f"{type(error).__name__}: {error}") from error
-
-
-async def _said(call: Awaitable[Any]) -> dict[str, Any]:
-    with _faults():
-        made = await call
-        found: dict[str, Any] = made.to_dict()
-        return found
-
-
-async def _or_none(call: Awaitable[Any], read: Callable[[dict[str, Any]], _T]) -> _T | None:
-    try:
-        return read(await _said(call))
-    except StripeRefused as refused:
-        if refused.code == "resource_missing":
-            return None
-        raise
 
 
 def _declined(error: stripe.CardError) -> IntentSeen:

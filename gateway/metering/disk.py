@@ -50,14 +50,10 @@ class DiskWatch:
             raise SpoolUnavailable(f"the disk of the spool: {error}") from error
         refusing = "" if self._away() else self._refusing()
         is_short = free_bytes < self._reserve_bytes
-        self._say("disk_nearly_full", f"{free_bytes // MIB} MiB are free" if is_short else "")
-        self._say("ledger_read_only", refusing)
-        self._say("disk", "" if self._meter.healthy else "the disk takes no outcomes")
+        self._conditions.say(
+            "disk_nearly_full", f"{free_bytes // MIB} MiB are free" if is_short else ""
+        )
+        self._conditions.say("ledger_read_only", refusing)
+        self._conditions.say("disk", "" if self._meter.healthy else "the disk takes no outcomes")
         self._meter.short_of_room = is_short and bool(self._away() or refusing)
         return 0
-
-    def _say(self, name: str, why: str) -> None:
-        if why:
-            self._conditions.set(name, why)
-        else:
-            self._conditions.clear(name)
