@@ -117,6 +117,7 @@ class Quoter:
             "admitted": refusal is None,
             "refusal": None if refusal is None else _told(refusal),
             **_state(subject, measured, decision),
+            **({"degraded": "local"} if decision.degraded else {}),
         }
 
     async def _decide(self, subject: Subject, measured: Measured) -> Decision:

@@ -17,6 +17,7 @@ from gateway import app
 from gateway.admission.ask import Standing
 from gateway.commands.running import run
 from gateway.edge.breaker import Breaker
+from gateway.errors import RedisUnavailable
 from gateway.keys.format import (
     RANDOM_BYTES,
     format_key_id,
@@ -199,11 +200,16 @@ class Door:
         """The same once nothing is held; a hold that stays fails the test."""
 
         async def rests() -> bool:
-            found = await self.standing(subject, product)
+            try:
+                found = await self.standing(subject, product)
+            except RedisUnavailable:
+                return False  # it was away, or the machine is busy
+            seen.append(found)
             return not found.open_requests and not found.held_tokens
 
+        seen: list[Standing] = []
         await until(rests)
-        return await self.standing(subject, product)
+        return seen[-1]
 
     async def row(self, key: Key, request_id: str) -> RequestRow | None:
         """The ledger's row of a request."""
