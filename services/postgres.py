@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 QUERIES: Final = Path(__file__).resolve().parent.parent / "sql" / "queries"
 HEAD: Final = re.compile(r"^-- ([a-z][a-z0-9_]*): \S.*$", re.MULTILINE)
@@ -26,6 +27,11 @@ HEAD: Final = re.compile(r"^-- ([a-z][a-z0-9_]*): \S.*$", re.MULTILINE)
 PASSING: Final = (
     "08", "25", "28", "3D", "40", "53", "55", "57", "58", "22023", "42P01", "42883", "42704",
 )  # fmt: skip
+
+# A name, an address, or an IPv6 one in brackets, each with its port or without.
+_HOST: Final = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]*))?")
+_PORT: Final = "5432"
+_READ_ONLY: Final = "25006"
 
 Row = asyncpg.Record
 
@@ -106,7 +112,11 @@ class Postgres:
         held = await pool.acquire(timeout=None)
         try:
             answer = await held.fetch(sql, *values)
-        except asyncpg.PostgresError:
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == _READ_ONLY:
+                # A standby by now: no line to it is used again.
+                await pool.expire_connections()
+                held.terminate()
             await pool.release(held, timeout=self._deadline_s)
             raise
         except BaseException:
@@ -127,12 +137,60 @@ class Postgres:
                     self._dsn,
                     min_size=0,
                     max_size=self._pool_size,
-                    timeout=self._deadline_s,
-                    ssl=None if _wants_tls(self._dsn) else False,
-                    server_settings=self._session,
+                    connect=self._connect,
                     reset=_keep_session,
                 )
             return self._pool
+
+    async def _connect(self, *_: Any, **how: Any) -> "asyncpg.Connection[Row]":
+        """To the only server of the DSN, or to the first of several that takes writes.
+
+        Each of several has its share of the deadline, so that a silent one does not use up all.
+        """
+        common = {
+            "ssl": None if _wants_tls(self._dsn) else False,
+            "server_settings": self._session,
+            **how,
+        }
+        line: asyncpg.Connection[Row]
+        servers = _servers_of(self._dsn)
+        if not servers:
+            line = await asyncpg.connect(self._dsn, timeout=self._deadline_s, **common)
+            return line
+        told = []
+        share_s = self._deadline_s / (len(servers) + 1)
+        asked = parse_qs(urlsplit(self._dsn).query).get("target_session_attrs", ["read-write"])
+        common["target_session_attrs"] = SessionAttribute(asked[0])
+        for host, port in servers:
+            try:
+                line = await asyncpg.connect(
+                    self._dsn, host=host, port=port, timeout=share_s, **common
+                )
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                told.append(f"{host}: {str(error) or type(error).__name__}")
+            except asyncpg.exceptions.TargetServerAttributeNotMatched:
+                told.append(f"{host}: it is not {asked[0]}")
+            else:
+                return line
+        raise UnavailableError("; ".join(told))
+
+
+def _servers_of(dsn: str) -> Sequence[tuple[str, int]]:
+    """The servers of a DSN that names several, in its order; else none."""
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    hosts = [unquote(host) for host in parts.netloc.rpartition("@")[2].split(",") if host]
+    hosts = hosts or [host for text in query.get("host", []) for host in text.split(",") if host]
+    ports = [port for text in query.get("port", []) for port in text.split(",") if port]
+    if len(hosts) < 2:
+        return ()
+    found = []
+    for place, host in enumerate(hosts):
+        match = None if host.startswith("/") else _HOST.fullmatch(host)
+        name, port = (host, None) if match is None else match.groups()
+        other = ports[place] if len(ports) == len(hosts) else (ports or [_PORT])[0]
+        found.append((name.strip("[]"), int(port or other)))
+    return found
 
 
 async def _keep_session(_: object) -> None:

@@ -10,10 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+import services.postgres
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.errors import PostgresUnavailable
 from gateway.postgres import Breaker, Postgres, Servers, breaker_of
 from gateway.postgres.servers import named_by
+from services.postgres import _servers_of
 from tests.control.rig import COST_TOKENS
 from tests.control.test_transfer import number, premium
 from tests.crash.house import until
@@ -66,6 +68,7 @@ def test_the_servers_of_a_dsn_are_read_as_libpq_reads_them(
     dsn: str, servers: list[tuple[str, int]]
 ) -> None:
     assert list(named_by(dsn)) == servers
+    assert list(_servers_of(dsn)) == servers
 
 
 async def test_a_failover_is_followed_and_who_was_demoted_is_left(stage: Stage) -> None:
@@ -120,6 +123,11 @@ async def _a_line_is_left(stage: Stage, standby: PostgresServer) -> None:
     where = "select pg_is_in_recovery(), current_setting('data_directory')"
     write = "create table if not exists scratch (n int)"
     try:
+        served = services.postgres.Postgres(
+            of_both(standby, stage.postgres), role=None, application_name="test"
+        )
+        assert not await served.value("select pg_is_in_recovery()")
+        await served.close()
         before = await pool.row(where)
         assert before is not None
         assert not before[0]
