@@ -15,7 +15,14 @@ from gateway import app
 from gateway.commands import household
 from gateway.commands.doorway import open_doorway
 from gateway.commands.rolling import Rolling
-from gateway.commands.running import Signals, log_ends, log_to_stderr, run, signals
+from gateway.commands.running import (
+    Signals,
+    keep_what_stands,
+    log_ends,
+    log_to_stderr,
+    run,
+    signals,
+)
 from gateway.commands.secret_files import keep_secret
 from gateway.commands.service_manager import READY, STOPPING, notify
 from gateway.commands.terminal import say
@@ -54,6 +61,7 @@ async def _child(settings: Settings, inherited: int | None, ready: int | None) -
         base = await stack.enter_async_context(app.ground(settings, "gateway"))
         node = await stack.enter_async_context(app.node(base, secrets_of(settings)))
         sock = _listening(settings, inherited)
+        keep_what_stands()
         listener = await stack.enter_async_context(app.listening(node.server, sock))
         _say_ready(ready)
         await told.either()
