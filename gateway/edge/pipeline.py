@@ -54,6 +54,7 @@ from gateway.telemetry import Telemetry
 Door = Callable[[Exchange, Route, str], Awaitable[None]]
 
 _FREE: Final = b"x-usage-tokens: 0\r\n"
+_AWAY_KINDS: Final = {"SERVICE_UNAVAILABLE": "breaker_open", "SERVICE_OVERLOADED": "service_full"}
 _APPLIED: Final = b"preference-applied: dry-run\r\nvary: Prefer\r\n"
 
 
@@ -227,9 +228,6 @@ class Pipeline:
             return Refused(refusals.token_in_body())
         if subject.key_id is None and product.needs_key:
             return Refused(refusals.missing_key())
-        away = parts.forwarder.refusal(product)
-        if away is not None:
-            return self._away(away)
         if subject.key_id is not None and HEADER in exchange.headers:
             try:
                 known = await parts.repeats.claim(exchange, subject.key_id, measured, request_id)
@@ -237,13 +235,16 @@ class Pipeline:
                 return self._without("unknown_repeat", refusals.repeat_not_known_now())
             if known is not None:
                 return Refused(known) if isinstance(known, Problem) else known
+        # Last: an answer that is kept needs no service, and "go on" may be meant for a trial.
+        away = parts.forwarder.refusal(product)
+        if away is not None:
+            return self._away(away)
         return await parts.admitter.admit(subject, measured, request_id, started_s)
 
     def _away(self, problem: Problem) -> Refused:
         """The service is not asked now: counted, and nothing of the limits is touched."""
-        if problem.retry_after_ms is not None:
-            return self._without("breaker_open", problem)
-        return Refused(problem)
+        kind = _AWAY_KINDS.get(problem.code)
+        return Refused(problem) if kind is None else self._without(kind, problem)
 
     def _without(self, kind: str, problem: Problem) -> Refused:
         """Refused for what is away, and counted."""

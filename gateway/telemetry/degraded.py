@@ -23,5 +23,6 @@ DEGRADED_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "disk_full": "503: the disk takes no outcomes",
         "shed": "503: the event loop is late",
         "breaker_open": "503: the service of the product fails and is not asked for a while",
+        "service_full": "503: as many requests of one service run here as may at once",
     }
 )

@@ -95,6 +95,31 @@ async def test_while_left_alone_no_window_no_hold_and_no_redis_is_touched(
     assert counted.value >= 10
 
 
+async def test_a_kept_answer_is_told_again_while_its_service_is_left_alone(
+    door: Door, places: Places
+) -> None:
+    """And a name that was refused meanwhile is free for the request itself."""
+    key = await door.key()
+
+    async def named(name: str) -> Reply:
+        lines = [("idempotency-key", name)]
+        return await door.ask("POST", "/v1/rerank", key=key, body=BODY, headers=lines)
+
+    async def is_back() -> bool:
+        return (await named("second")).status == 200
+
+    async with listening(Stub(), places["rerank"]):
+        first = await named("first")
+        assert first.status == 200
+    # What was pooled has ended with its service.
+    await opened(door, lambda one: rerank_of(door, one), "SERVICE_UNAVAILABLE")
+    assert (await named("second")).status == 503
+    again = await named("first")
+    assert (again.status, again.body) == (200, first.body)
+    async with listening(Stub(), places["rerank"]):
+        await until(is_back)
+
+
 async def test_a_storm_of_5xx_opens_it_and_one_good_answer_closes_it(
     door: Door, embeddings: Stub
 ) -> None:
