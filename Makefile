@@ -11,6 +11,7 @@
 # make bench-kills  kill -9 of everything at random under load, and the reckoning
 # make bench-books  how long closing a day, the proof and an export take
 # make bench-restart  gateways replaced under 500 requests/s: none may fail
+# make faults  96 cells: eight things broken at six points of a request, whole and streamed
 # make fuzz-api  ask a gateway whatever /openapi.json allows, and more: EXAMPLES each (100)
 # make rules   check alert rules, their tests, routes and dashboards with promtool and amtool
 # make dashboards  write the Grafana dashboards from ops/grafana/*.py
@@ -20,7 +21,7 @@
 # make clean   remove what set-up and tools made; never the data in .sluice
 
 .PHONY: up test check docs pictures dashboards rules lock clean setup
-.PHONY: fuzz-api bench bench-speed soak bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
+.PHONY: faults fuzz-api bench bench-speed soak bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -55,6 +56,9 @@ dashboards: setup
 
 rules: setup
 	@ops/prometheus/check.sh
+
+faults: setup
+	@.venv/bin/python -m tests.faults.run $(ARGS)
 
 EXAMPLES = 100
 fuzz-api: setup

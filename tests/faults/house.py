@@ -24,6 +24,7 @@ from gateway.commands.migrate import bring_up_to_date
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from gateway.redis_link import RedisLink
+from gateway.telemetry.snapshots import read
 from tests.crash.house import House, until
 from tests.faults.journal import listens_nowhere, ready
 from tests.faults.proxy import Proxy
@@ -214,6 +215,15 @@ class FaultHouse(House):
             }
         finally:
             await link.close()
+
+    async def local_decisions(self) -> int:
+        """How often gateways have let a request in by themselves, without Redis, as they count."""
+        metric = "sluice_degraded_decisions"
+        found = 0
+        for each in await asyncio.to_thread(read, self.folder / "metrics", ""):
+            for labels, numbers in each.counts.get(metric, {}).items():
+                found += int(numbers[0]) if "local_" in labels else 0
+        return found
 
     @property
     def live_gateways(self) -> int:

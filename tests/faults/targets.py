@@ -116,6 +116,11 @@ class Fault:
         return self.target in TOLD and self.manner in _TOLD_MANNERS
 
     @property
+    def shows_as(self) -> str:
+        """What /ready calls it."""
+        return "redis" if self.away_from_redis else "postgres"
+
+    @property
     def kills_gateway(self) -> bool:
         return self.target in (Target.GATEWAY, Target.GATEWAY_WORKER)
 
@@ -130,6 +135,12 @@ class Fault:
     def away_from_redis(self) -> bool:
         """Whether gateways may have to admit by themselves."""
         return self.target in (Target.REDIS_LINK, Target.REDIS)
+
+    async def prepare(self) -> None:
+        """What would take too long at the point: who belongs to PostgreSQL."""
+        if self.target is Target.POSTGRES:
+            pid = self._house.postgres_server.pid
+            self._family = await asyncio.to_thread(family, pid)
 
     def begin(self, place: int) -> None:
         """The request at the point is at this gateway."""
@@ -180,11 +191,9 @@ class Fault:
         if self.manner is Manner.WIPED:
             _wipe(self._house.redis_server.socket)
             return
-        self._family = family(pid)
         _tell_all(pid, signal.SIGKILL if self.manner is Manner.KILLED else signal.SIGSTOP)
 
     def _break_postgres(self, pid: int) -> None:
-        self._family = family(pid)
         if self.manner is Manner.SHUT_DOWN:
             # Fast: the postmaster ends its backends by itself.
             os.kill(pid, signal.SIGINT)
@@ -221,9 +230,14 @@ class Fault:
 
 def _tell_all(pid: int, number: int) -> None:
     """To a server and its children; who has gone meanwhile is none of them."""
-    for each in family(pid):
-        with suppress(ProcessLookupError):
-            os.kill(each.pid, number)
+    waiting = [pid]
+    while waiting:
+        each = waiting.pop()
+        with suppress(ProcessLookupError, FileNotFoundError):
+            # First nobody may be born any more.
+            os.kill(each, signal.SIGSTOP)
+            waiting.extend(map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split()))
+            os.kill(each, number)
 
 
 def _wipe(path: Path) -> None:
