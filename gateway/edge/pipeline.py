@@ -161,7 +161,7 @@ class Pipeline:
         except PostgresUnavailable:
             found = self._without("unknown_key", refusals.key_not_known_now()).problem
         except RedisUnavailable:
-            found = self._without("no_ledger_no_redis", refusals.degraded()).problem
+            found = self._without("no_ledger_no_redis", refusals.stores_away()).problem
         if isinstance(found, Problem):
             await self._refuse(exchange, found, route.family, request_id, _FREE)
             return
@@ -187,7 +187,7 @@ class Pipeline:
             admitted = self._without("unknown_key", refusals.key_not_known_now())
         except RedisUnavailable:
             # Without Redis this process decides alone; here it could not, as the ledger is away.
-            admitted = self._without("no_ledger_no_redis", refusals.degraded())
+            admitted = self._without("no_ledger_no_redis", refusals.stores_away())
         if isinstance(admitted, Replay):
             await admitted.tell(exchange)
             return

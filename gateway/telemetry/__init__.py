@@ -10,6 +10,7 @@ Refuses labels that a client could choose: products, outcomes and codes come fro
 from typing import Final
 
 from gateway.telemetry.limit_metrics import LimitMetrics
+from gateway.telemetry.degraded import DEGRADED_KINDS
 from gateway.telemetry.series import Latest, Level, Spread, Tally
 
 __all__ = ["Latest", "Level", "Spread", "Tally", "Telemetry"]
@@ -76,6 +77,8 @@ class Telemetry(LimitMetrics):
             "Decisions taken without what they need (telemetry/degraded.py lists the kinds)",
             "kind",
         )
+        for kind in DEGRADED_KINDS:
+            self.degraded.labels(kind)
         self.shed = self._tally(
             "sluice_shed_requests", "Requests let go because the event loop was late", "rank"
         )
