@@ -104,12 +104,13 @@ class Window:
 
     def amend(self, number: int, delta: int) -> None:
         """Add `delta` to an entry if it is still there; never below zero."""
-        for entry in self.entries:
-            if entry.number == number:
-                count = max(0, entry.count + delta)
-                self.total += count - entry.count
-                entry.count = count
-                return
+        # Numbers in a log follow each other.
+        place = number - self.entries[0].number if self.entries else -1
+        if 0 <= place < len(self.entries):
+            entry = self.entries[place]
+            count = max(0, entry.count + delta)
+            self.total += count - entry.count
+            entry.count = count
 
 
 def ms_up(us: int) -> int:

@@ -10,7 +10,7 @@ Refuses to compare in the first minute of the log, of which the windows before a
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gateway.admission.ask import Code
 from gateway.arrivals.form import Kind
@@ -19,6 +19,7 @@ from gateway.arrivals.shelf import Event
 from gateway.products.product import Catalogue, Limits
 from gateway.units import WINDOW_US
 
+Key = TypeVar("Key")
 _MINUTE_US: Final = 60_000_000
 _DIMENSIONS: Final = {Code.RPM: "rpm", Code.TPM: "tpm", Code.CONCURRENCY: "concurrency"}
 
@@ -114,9 +115,9 @@ class Comparison:
         was, would = really is not Code.ADMITTED, then is not Code.ADMITTED
         subject = (event.subject, kind.product)
         self.arrivals_of[subject] += 1
-        tallies = [self.tiers.setdefault((kind.product, kind.tier), Tally())]
+        tallies = [_tally(self.tiers, (kind.product, kind.tier))]
         if was or would:
-            tallies.append(self.subjects.setdefault(subject, Tally()))
+            tallies.append(_tally(self.subjects, subject))
         for tally in tallies:
             tally.arrivals += 1
             tally.now += was
@@ -127,6 +128,11 @@ class Comparison:
                 tally.by[_DIMENSIONS.get(then, "never fits")] += 1
         if would and not was:
             self.minutes[event.time_us // _MINUTE_US, kind.product] += 1
+
+
+def _tally(tallies: dict[Key, Tally], key: Key) -> Tally:
+    found = tallies.get(key)
+    return tallies.setdefault(key, Tally()) if found is None else found
 
 
 def in_force(kind: Kind) -> Limits:
