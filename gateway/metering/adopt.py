@@ -3,7 +3,8 @@
 1. Take its lock: only a dead process lets go of it.
 2. Read it all once: which charges have no mark of delivery behind them.
 3. Post what the cursor says is not posted, settle it in Redis.
-4. Give back what was not delivered, tell the ledger that the instance is drained, remove it.
+4. Give back what was not delivered, tell the ledger that the instance is drained.
+5. Remove it once Redis has the balances that follow; whoever dies before that posts it again.
 
 Refuses to touch a spool whose owner lives, and keeps a damaged one for a person.
 
@@ -14,19 +15,31 @@ moments before the crash is given back too: at most what one process delivers in
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
 
+from gateway.admission.ask import Settlement
 from gateway.admission.gate import Gate
 from gateway.ledger.book import Book
+from gateway.ledger.rows import BalanceRow
 from gateway.metering import event as fields
 from gateway.metering.event import CHARGE
 from gateway.metering.posting import Poster
-from gateway.metering.shipper import read_batch
+from gateway.metering.shipper import MAX_UNSETTLED, read_batch
 from gateway.metering.spool_files import NOWHERE, SpoolDamaged, lock, read_cursor, read_frames
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.adopt")
+
+
+@dataclass(slots=True)
+class _Untold:
+    """What was posted and Redis did not take; the newest row of each key."""
+
+    settlements: list[Settlement] = field(default_factory=list)
+    rows: dict[int, BalanceRow] = field(default_factory=dict)
 
 
 class Adopter:
@@ -39,6 +52,7 @@ class Adopter:
         self._poster = Poster(book, gate, telemetry, root)
         self._telemetry = telemetry
         self._damaged: set[str] = set()
+        self._untold: dict[str, _Untold] = {}
 
     async def run_once(self) -> int:
         """Adopt every orphaned spool; answers how many were finished."""
@@ -48,32 +62,54 @@ class Adopter:
             if descriptor is None:
                 continue
             try:
-                await self._adopt(directory)
-                finished += 1
+                finished += await self._adopt(directory)
             except SpoolDamaged as damage:
                 self._tell_damage(directory.name, damage)
             finally:
                 os.close(descriptor)
         return finished
 
-    async def _adopt(self, directory: Path) -> None:
-        instance = directory.name
+    async def _adopt(self, directory: Path) -> bool:
+        """Whether it is done with: posted, told to Redis, removed."""
+        untold = self._untold.get(directory.name)
+        if untold is None:
+            untold = await self._post(directory)
+            self._untold[directory.name] = untold
+        if not await self._poster.settle(list(untold.settlements), list(untold.rows.values())):
+            # Nobody else knows of these charges: a balance that is older would be spent twice.
+            return False
+        del self._untold[directory.name]
+        await asyncio.to_thread(rmtree, directory)
+        return True
+
+    async def _post(self, directory: Path) -> "_Untold":
+        """Bring all of it into the ledger; what of that Redis did not take."""
+        instance, untold = directory.name, _Untold()
         owed = await asyncio.to_thread(_undelivered, directory)
         position = read_cursor(directory)
         while batch := await asyncio.to_thread(read_batch, directory, position):
             position = batch.end
             if batch.events:
                 rows = await self._poster.post(batch.events)
-                await self._poster.settle(batch.settlements, rows)
+                await self._tell(batch.settlements, rows, untold)
                 self._telemetry.orphans.labels("spooled").inc(len(batch.events))
         if owed:
             rows = await self._book.refund_undelivered(owed)
-            await self._poster.settle((), rows)
+            await self._tell((), rows, untold)
             self._telemetry.orphans.labels("undelivered").inc(len(owed))
         await self._book.beat_instance(instance, 1, (), stopped=True, drained=True)
         self._gate.declare_dead(instance)
-        await asyncio.to_thread(rmtree, directory)
         _LOG.warning("adopted the spool of %s: %d given back", instance, len(owed))
+        return untold
+
+    async def _tell(
+        self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow], untold: "_Untold"
+    ) -> None:
+        if await self._poster.settle(settlements, rows):
+            return
+        room = max(0, MAX_UNSETTLED - len(untold.settlements))
+        untold.settlements += settlements[:room]
+        untold.rows |= {row.key_id: row for row in rows}
 
     def _tell_damage(self, instance: str, damage: SpoolDamaged) -> None:
         if instance not in self._damaged:

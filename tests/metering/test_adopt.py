@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import PostgresUnavailable
+from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.metering.adopt import Adopter
 from gateway.metering.spool_files import segment_numbers, segment_path
 from tests.metering.shop import GRANT, INSTANCE, Shop, complete, open_shop
@@ -71,6 +71,27 @@ async def test_an_adoption_that_fails_is_done_again_and_changes_nothing_twice(
     assert await adopter(shop).run_once() == 0
     assert await shop.trial(key_id) == GRANT - 70
     assert await shop.proof() == {}
+
+
+async def test_a_spool_is_kept_until_redis_has_the_balances_that_follow(shop: Shop) -> None:
+    """Nobody else knows of its charges: with an older balance they could be spent again."""
+    key_id = await die(shop, delivered=7, undelivered=3)
+    settle = shop.gate.settle
+    shop.gate.settle = _away  # type: ignore[method-assign, assignment]
+    found = adopter(shop)
+    assert [await found.run_once() for _ in range(2)] == [0, 0]
+    assert shop.spool.directory.exists()
+    assert await shop.book.drained_instances([INSTANCE]) == {INSTANCE}
+    shop.gate.settle = settle  # type: ignore[method-assign]
+    assert await found.run_once() == 1
+    assert not shop.spool.directory.exists()
+    assert (await shop.gate.peek(f"k:{key_id}", ())).trial == GRANT - 70
+    assert await shop.gate.holds(f"k:{key_id}") == (0, 0)
+    assert await shop.proof() == {}
+
+
+async def _away(*_: object) -> None:
+    raise RedisUnavailable("away")
 
 
 async def test_a_spool_whose_owner_lives_is_not_touched(shop: Shop) -> None:

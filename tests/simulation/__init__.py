@@ -23,9 +23,9 @@ What is simulated, and where it is cut
                         as they know the real time. A kill forgets all or brings an old snapshot
     PostgreSQL          `ledger_twin` in the place of gateway.postgres: one call is one transaction.
                         test_twin.py runs both and compares each answer. No pool, no SQL
-    disk                a disk in memory under `os` and `Path` (disk); the spool's thread does a group
-                        in one step. Killed in it, the group is written whole or not at all;
-                        tails are torn by power cuts only
+    disk                a disk in memory under `os` and `Path` (disk); the spool's thread does a
+                        group in one step. Killed in it, the group is written whole or not at
+                        all; tails are torn by power cuts only
     services, clients   bytes by a plan; whatever is taken from a client's socket has reached it
 
 What is not here: TLS, a cluster's slots (tests/admission has a real one), billing, the control
