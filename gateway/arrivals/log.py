@@ -25,11 +25,7 @@ _AT_ONCE: Final = 512
 _BLOCK_EVENTS: Final = 4_096
 _BLOCK_S: Final = 5.0
 _CLOSE_S: Final = 2.0
-
-
-def wall_us() -> int:
-    """The clock of this machine in microseconds."""
-    return time.time_ns() // 1_000
+_NS_PER_US: Final = 1_000
 
 
 class ArrivalLog:
@@ -40,10 +36,10 @@ class ArrivalLog:
         pseudonym: Callable[[str], bytes],
         writer: SegmentWriter,
         telemetry: Telemetry,
-        clock_us: Callable[[], int] = wall_us,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._writer = writer
-        self._clock_us = clock_us
+        self._clock_ns = clock_ns
         self._fold = Fold(pseudonym)
         self._arrived: list[Arrived] = []
         self._ended: list[Ended] = []
@@ -57,18 +53,19 @@ class ArrivalLog:
         """A request was decided."""
         waiting = self._arrived
         if not waiting and not decision.degraded:
-            self._ahead_us = decision.now_us - self._clock_us()
+            self._ahead_us = decision.now_us - self._clock_ns() // _NS_PER_US
         if len(waiting) >= _MOST_WAITING:
             self._dropped.inc()
             return
         if decision.degraded:
-            decision = replace(decision, now_us=self._clock_us() + self._ahead_us)
+            now_us = self._clock_ns() // _NS_PER_US + self._ahead_us
+            decision = replace(decision, now_us=now_us)
         waiting.append((ask, decision))
 
     def ended(self, request_id: str, tokens: int) -> None:
         """An admitted request has ended, with so many tokens for its window."""
         if len(self._ended) < _MOST_WAITING:
-            self._ended.append((request_id, tokens, self._clock_us() + self._ahead_us))
+            self._ended.append((request_id, tokens, self._clock_ns()))
         else:
             self._dropped.inc()
 
@@ -76,7 +73,9 @@ class ArrivalLog:
         """Fold what waits, and hand over a block that is full or old; always 0: it can wait."""
         loop = asyncio.get_running_loop()
         arrived, self._arrived = self._arrived, []
-        ended, self._ended = self._ended, []
+        ahead_us = self._ahead_us
+        ended = [(name, used, at_ns // _NS_PER_US + ahead_us) for name, used, at_ns in self._ended]
+        self._ended = []
         if not len(self._fold):
             self._since_s = loop.time()
         for start in range(0, max(len(arrived), len(ended)), _AT_ONCE):

@@ -33,7 +33,7 @@ async def _log(folder: Path, telemetry: Telemetry, caps: Caps, count: int) -> No
     """So many requests of two subjects, each ended a second after it came."""
     now_us = START_US
     writer = SegmentWriter(folder, "here-1", caps, telemetry)
-    log = ArrivalLog(pseudonyms(PEPPER), writer, telemetry, lambda: now_us)
+    log = ArrivalLog(pseudonyms(PEPPER), writer, telemetry, lambda: now_us * 1_000)
     asker = Asker("k:1", "reader", limits(9)), Asker("a:10.0.0.1", "reader", limits(9))
     for number in range(count):
         now_us = START_US + number * 2_000_000
@@ -94,7 +94,7 @@ async def test_a_disk_that_hangs_makes_it_forget_and_nobody_wait(tmp_path: Path)
 
     telemetry = Telemetry()
     writer = Hanging(tmp_path, "here-1", CAPS, telemetry)
-    log = ArrivalLog(pseudonyms(PEPPER), writer, telemetry, lambda: START_US)
+    log = ArrivalLog(pseudonyms(PEPPER), writer, telemetry, lambda: START_US * 1_000)
     asker = Asker("k:1", "reader", limits(9))
     for _ in range(40):
         for _ in range(4_096):
