@@ -81,5 +81,5 @@ async def run(*words: str) -> str:
     out, _ = await asyncio.wait_for(process.communicate(), 120)
     text = out.decode(errors="replace")
     if process.returncode:
-        raise SystemExit(f"{' '.join(words)} ended with {process.returncode}: {text[-2_000:]}")
+        raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}: {text[-2_000:]}")
     return text

@@ -68,6 +68,10 @@ class Server:
         await self._tool("initdb", *words, "-D", str(self._data))
         with (self._data / "pg_hba.conf").open("a", encoding="utf-8") as file:
             file.write(_TRUST)
+        # In the file, because pg_rewind starts the server as well: without wal_keep_size it throws
+        # away the log that it needs itself a moment later.
+        with (self._data / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in _OPTIONS.items())
 
     async def copy(self, other: "Server") -> None:
         """Begin as a copy of another one that serves."""
@@ -91,7 +95,7 @@ class Server:
 
     async def start(self) -> None:
         """Start it; returns when it answers."""
-        options = _OPTIONS | {
+        options = {
             "listen_addresses": self.place.ip,
             "unix_socket_directories": str(self._folder),
             "cluster_name": self.place.name,

@@ -9,7 +9,7 @@ import time
 
 import asyncpg
 
-from ops.nodes.crowd import Asked
+from ops.nodes.crowd import Want
 from ops.nodes.pair import Server
 from ops.nodes.proofs_rolling import failed, load
 from ops.nodes.reckoning import Line, at_most, degraded, exactly, none, reckon, told
@@ -31,6 +31,7 @@ async def primary(site: Site) -> list[Line]:
 async def _failover(site: Site, name: str, old: Server, new: Server) -> list[Line]:
     await site.until_all_ok()
     keys = [await site.mint() for _ in range(6)]
+    stranger = await site.mint()
     before = await degraded(site)
     async with load(site, keys) as part:
         await asyncio.sleep(2)
@@ -40,7 +41,7 @@ async def _failover(site: Site, name: str, old: Server, new: Server) -> list[Lin
         else:
             await site.net.cut(old.place, new.place, *(node.place for node in site.nodes))
         await asyncio.sleep(_AWAY_S)
-        late = await _without(site, keys[0])
+        late = await _without(site, stranger)
         # Fence first: whoever promotes must be sure that the old one takes no more writes.
         await old.kill()
         await new.commits_on(None)
@@ -66,13 +67,12 @@ async def _failover(site: Site, name: str, old: Server, new: Server) -> list[Lin
     ]
 
 
-async def _without(site: Site, known: Key) -> str:
-    """A key that is new cannot be looked up; one that is known goes on."""
-    stranger = Key(known.key_id, known.text[:-1] + ("0" if known.text[-1] != "0" else "1"))
-    want = site.crowd.journal[-1].want
-    asked: Asked = await site.crowd.ask(type(want)(stranger.text, None, 1), site.nodes[0].place)
-    site.crowd.journal.remove(asked)
-    return f"{asked.status} {asked.body[:120].decode(errors='replace')}"
+async def _without(site: Site, stranger: Key) -> str:
+    """A key that no node has seen cannot be looked up; those that are known go on."""
+    want = Want(stranger.text, stranger.key_id, 1)
+    asked = [await site.crowd.ask(want, node.place) for node in site.nodes]
+    texts = {each.body[:110].decode(errors="replace").partition(",")[0] for each in asked}
+    return f"{[each.status for each in asked]} {texts}"
 
 
 async def _back(old: Server, new: Server) -> list[Line]:

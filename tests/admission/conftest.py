@@ -1,19 +1,13 @@
 """Fixtures of admission: the scripts on an empty Redis, and a cluster of three."""
 
-import asyncio
-import shutil
-import socket
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from gateway.admission.gate import Gate
-from gateway.embedded.redis_server import RedisServer
 from gateway.redis_link import RedisLink
 from tests.admission.asking import Direct, MakeGate, open_direct
-from tests.admission.nodes import NODES, Nodes, form_cluster
+from tests.admission.nodes import Nodes, cluster_of_three
 
 
 @pytest.fixture
@@ -44,14 +38,8 @@ async def make_gate(redis_url: str) -> AsyncIterator[MakeGate]:
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     """Three servers that form a cluster, each with a third of the slots."""
-    folder = Path(tempfile.mkdtemp(prefix="sluice-cluster-"))
-    ports = _free_ports(NODES)
-    servers = [RedisServer(folder / str(port), port=port, cluster=True) for port in ports]
-    asyncio.run(form_cluster(servers, ports))
-    yield Nodes(servers, ports)
-    for server in servers:
-        asyncio.run(server.stop())
-    shutil.rmtree(folder)
+    with cluster_of_three() as found:
+        yield found
 
 
 @pytest.fixture
@@ -63,19 +51,3 @@ async def cluster_link(nodes: Nodes) -> AsyncIterator[RedisLink]:
     link = RedisLink(nodes.url)
     yield link
     await link.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports whose bus port, 10,000 above, is free too, below those of outgoing connections."""
-    found = []
-    for port in range(17_000, 22_000):
-        with socket.socket() as one, socket.socket() as bus:
-            try:
-                one.bind(("127.0.0.1", port))
-                bus.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise AssertionError("no free ports")

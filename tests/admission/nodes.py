@@ -1,9 +1,13 @@
 """A Redis Cluster of three for tests: formed, and a slot of it moved, by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gateway.embedded.redis_server import RedisServer
@@ -42,6 +46,11 @@ class Nodes:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.ports[0]}"
 
+    @property
+    def every_url(self) -> str:
+        """All of them, as a gateway is told that may start while one is away."""
+        return f"redis://{','.join(f'127.0.0.1:{port}' for port in self.ports)}"
+
     def talk(self, port: int) -> Any:
         return talk_to(port)
 
@@ -75,6 +84,35 @@ class Nodes:
             if port != target:
                 async with talk_to(port) as talk:
                     await talk("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+
+@contextmanager
+def cluster_of_three() -> Iterator[Nodes]:
+    """Three servers that form a cluster, each with a third of the slots."""
+    folder = Path(tempfile.mkdtemp(prefix="sluice-cluster-"))
+    ports = free_ports(NODES)
+    servers = [RedisServer(folder / str(port), port=port, cluster=True) for port in ports]
+    asyncio.run(form_cluster(servers, ports))
+    yield Nodes(servers, ports)
+    for server in servers:
+        asyncio.run(server.stop())
+    shutil.rmtree(folder)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports whose bus port, 10,000 above, is free too, below those of outgoing connections."""
+    found = []
+    for port in range(17_000, 22_000):
+        with socket.socket() as one, socket.socket() as bus:
+            try:
+                one.bind(("127.0.0.1", port))
+                bus.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise AssertionError("no free ports")
 
 
 async def form_cluster(servers: Sequence[RedisServer], ports: Sequence[int]) -> None:
