@@ -1,0 +1,1 @@
+"""What the benchmarks themselves promise: their arithmetic, their load, their verdicts."""
