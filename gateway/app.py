@@ -110,12 +110,7 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
         )
         shipper = Shipper(spool, book, gate, meter, telemetry)
         alone = await stack.enter_async_context(standby(base, meter, shipper))
-        upstreams = Upstreams(settings.service_urls, settings.service_requests, telemetry)
-        base.conditions.watch("service_breaker", upstreams.troubles)
-        overload = Overload()
-        base.conditions.watch("overload", overload.trouble)
-        await stack.enter_async_context(asynccontextmanager(overload.run)())
-        await stack.enter_async_context(asynccontextmanager(upstreams.run)())
+        upstreams, overload = await stack.enter_async_context(_load(base))
         shop = await stack.enter_async_context(_billing(base))
         repeats = Repeats(base.answers, meter, telemetry)
         web = web_side(settings, base.pools, lambda text: key_hmac(pepper, text))
@@ -147,6 +142,17 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             await repeats.close()
             await _ship_the_rest(shipper, settings.drain_ms / MS_PER_S)
             base.vitals.watch(None)
+
+
+@asynccontextmanager
+async def _load(base: Ground) -> AsyncIterator[tuple[Upstreams, Overload]]:
+    """What watches how the services and the event loop bear what is asked."""
+    settings, overload = base.settings, Overload()
+    upstreams = Upstreams(settings.service_urls, settings.service_requests, base.telemetry)
+    base.conditions.watch("service_breaker", upstreams.troubles)
+    base.conditions.watch("overload", overload.trouble)
+    async with asynccontextmanager(overload.run)(), asynccontextmanager(upstreams.run)():
+        yield upstreams, overload
 
 
 def _disk(base: Ground, meter: Meter, shipper: Shipper) -> DiskWatch:
