@@ -6,12 +6,14 @@ PostgreSQL is the run's; each gateway has a line of its own to Redis, a proxy of
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.embedded.faults import ServerDied
 from gateway.embedded.redis_server import RedisServer
 from gateway.embedded.wire import redis_command
 from gateway.keys.format import (
@@ -118,6 +120,20 @@ class Scene:
         checks = await reconciler.run()
         checks.append(await reconciler.compare_copies(await base.gate.copies()))
         return {check.name: check.differences for check in checks if check.differences}
+
+
+@asynccontextmanager
+async def own_redis() -> AsyncIterator[RedisServer]:
+    """A Redis of the test's own; however it was left, it ends."""
+    with tempfile.TemporaryDirectory(prefix="sluice-gone-") as folder:
+        server = RedisServer(Path(folder))
+        await server.start()
+        try:
+            yield server
+        finally:
+            with suppress(ProcessLookupError, AssertionError, ServerDied):
+                os.kill(server.pid, signal.SIGCONT)
+            await server.stop()
 
 
 async def mint(node: Node, tokens: int) -> dict[str, Any]:

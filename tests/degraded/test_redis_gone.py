@@ -3,17 +3,15 @@
 import asyncio
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.embedded.redis_server import RedisServer
 from tests.control.plain_http import Told
 from tests.control.rig import until
 from tests.control.test_transfer import number
-from tests.degraded.redis_scene import Node, Scene, cost_of, mint, taken
+from tests.degraded.redis_scene import Node, Scene, cost_of, mint, own_redis, taken
 from tests.faults.proxy import Door as Way
 
 Lose = Callable[[Scene, Node], Awaitable[None]]
@@ -21,13 +19,8 @@ Lose = Callable[[Scene, Node], Awaitable[None]]
 
 @pytest.fixture
 async def scene(tmp_path: Path, database: str, service: str) -> AsyncIterator[Scene]:
-    with tempfile.TemporaryDirectory(prefix="sluice-gone-") as folder:
-        redis = RedisServer(Path(folder))
-        await redis.start()
-        try:
-            yield Scene(tmp_path, database, redis, service)
-        finally:
-            await redis.stop()
+    async with own_redis() as redis:
+        yield Scene(tmp_path, database, redis, service)
 
 
 async def _killed(scene: Scene, _: Node) -> None:
