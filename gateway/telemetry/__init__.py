@@ -46,12 +46,16 @@ class Telemetry(LimitMetrics):
     def __init__(self) -> None:
         super().__init__()
         self._declare_requests()
+        self._declare_load()
         self._declare_shipping()
         self._declare_stores()
         self._declare_limits()
         self._declare_proofs()
         self._declare_billing()
         self._declare_machine()
+        for kind in DEGRADED_KINDS:
+            # There from the start, so that the first one is an increase that can be seen.
+            self.degraded.labels(kind)
 
     def _declare_requests(self) -> None:
         self.requests = self._tally(
@@ -77,11 +81,6 @@ class Telemetry(LimitMetrics):
             "Decisions taken without what they need (telemetry/degraded.py lists the kinds)",
             "kind",
         )
-        for kind in DEGRADED_KINDS:
-            self.degraded.labels(kind)
-        self.shed = self._tally(
-            "sluice_shed_requests", "Requests let go because the event loop was late", "rank"
-        )
         self.repeats = self._tally(
             "sluice_idempotent_requests",
             "Requests with an Idempotency-Key, by what was known of it",
@@ -96,16 +95,21 @@ class Telemetry(LimitMetrics):
         self.orphans = self._tally(
             "sluice_orphans", "Requests resolved after a crash, for the customer", "kind"
         )
+        self.open_requests = self._level(
+            "sluice_open_requests", "Holds of this machine: admitted and not yet decided"
+        )
+        self.open_connections = self._level("sluice_open_connections", "Client connections")
+
+    def _declare_load(self) -> None:
+        self.shed = self._tally(
+            "sluice_shed_requests", "Requests let go because the event loop was late", "rank"
+        )
         self.service_breakers = self._levels(
             "sluice_service_breaker",
             "Whether a service is left alone: 0 no, 1 its next request is a trial, 2 yes; a sum "
             "over the gateway processes",
             "service",
         )
-        self.open_requests = self._level(
-            "sluice_open_requests", "Holds of this machine: admitted and not yet decided"
-        )
-        self.open_connections = self._level("sluice_open_connections", "Client connections")
 
     def _declare_shipping(self) -> None:
         self.shipped = self._tally("sluice_shipped_outcomes", "Outcomes posted").labels()
