@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.__main__ import main
+from gateway.products.builtin import builtin_text
 from tests.commands.sluice import Up, up
 from tests.embedded.processes import ROOT
 
@@ -25,12 +26,18 @@ class House:
     folder: Path
     running: Up
 
+    @property
+    def products(self) -> Path:
+        """The catalogue's file."""
+        return self.folder / "products.toml"
+
     def sluice(self, *words: str) -> tuple[int, str]:
         """One command; exit code and everything it said."""
         settings = {
             "SLUICE_DATA_DIR": str(self.folder),
             "SLUICE_PORT": str(self.running.port),
             "SLUICE_OPS_PORT": str(self.running.ops_port),
+            "SLUICE_PRODUCTS": str(self.products),
         }
         done = subprocess.run(
             [sys.executable, "-m", "gateway", *words],
@@ -53,7 +60,9 @@ class House:
 def house() -> Iterator[House]:
     """One gateway for the tests of this file."""
     made = Path(tempfile.mkdtemp(prefix="sluice-keys-"))
-    with up(made) as running:
+    products = made / "products.toml"
+    products.write_text(builtin_text())
+    with up(made, env={"PRODUCTS": str(products)}) as running:
         yield House(made, running)
     shutil.rmtree(made)
 
@@ -206,6 +215,25 @@ def test_limits_are_shown_set_and_reset(house: House) -> None:
         assert reset["embeddings"] == usual
     assert house.sluice("limits", "set", key_id, "embeddings")[0] == 2
     assert house.sluice("limits", "show", "key_00000000001")[0] == 1
+
+
+def test_another_catalogue_is_in_force_in_every_process_of_the_machine(house: House) -> None:
+    key_id = house.answer("keys", "mint", "--json")["key_id"]
+    before = house.answer("limits", "show", key_id, "--json")["segment"]
+    wanted = house.folder / "wanted.toml"
+    wanted.write_text(builtin_text().replace("key = { rpm = 200 }", "key = { rpm = 201 }"))
+    assert wanted.read_text() != builtin_text()
+    assert house.sluice("limits", "apply", str(wanted), "--check")[1].count("rpm 201,") == 1
+    applied = house.answer("limits", "apply", str(wanted), "--json")
+    assert applied["everywhere"]
+    # Two gateways, the operations listener; the background work runs beside the latter.
+    assert len(applied["processes"]) >= 3
+    assert {each["version"] for each in applied["processes"]} == {applied["version"]}
+    assert before["rpm"] == 200
+    assert house.answer("limits", "show", key_id, "--json")["segment"]["rpm"] == 201
+    code, text = house.sluice("simulate-limits", "--plan", str(wanted), "--since", "1h")
+    assert code in (0, 1)
+    assert "the plan in force, replayed" in text
 
 
 def test_top_shows_one_interval_as_text_and_as_json(house: House) -> None:
