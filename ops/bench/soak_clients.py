@@ -24,7 +24,9 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Target = tuple[str, str, dict[str, object]]
 # Longer than any answer of the services.
 PATIENCE_S: Final = 60.0
-_ADDRESSES: Final = 4_000
+_ADDRESSES: Final = 1_000
+_STRANGERS: Final = 1_000
+_MOST_KEPT: Final = 32
 SHARES: Final = {
     "whole": 52.0,
     "big": 4.0,
@@ -94,6 +96,8 @@ class Clients:
         self._journal = journal
         self._chance = random.Random(seed)
         self._kept: list[Streams] = []
+        # Not a new one each time: a cache that fills up to its bound would look like a leak.
+        self._strangers = [make_key(os.urandom(RANDOM_BYTES), "sluice_") for _ in range(_STRANGERS)]
         self._names, self._weights = list(SHARES), list(SHARES.values())
         self._deeds: dict[str, Callable[[float], Awaitable[object]]] = {
             "whole": self._whole,
@@ -107,7 +111,9 @@ class Clients:
             "service breaks off": lambda _: self._free(_FAILING, "cut", self._rich(), {502, 503}),
             "service refuses": lambda _: self._free(_FAILING, "refuse", self._rich(), {422, 503}),
             "no key": self._anonymous,
-            "unknown key": lambda _: self._free(_WHOLE[0], "whole", _unknown(), {401}),
+            "unknown key": lambda _: self._free(
+                _WHOLE[0], "whole", self._chance.choice(self._strangers), {401}
+            ),
             "limited key": self._limited,
             "poor key": lambda _: self._free(_WHOLE[0], "whole", self._keys.poor, {402}),
             "no such path": lambda _: self._free(("api", "/v1/nothing", {}), "", None, {404}),
@@ -246,7 +252,9 @@ class Clients:
             answer = await read_answer(streams[0])
             return answer
         finally:
-            if answer is not None and answer.fields.get("connection") != "close":
+            good = answer is not None and answer.fields.get("connection") != "close"
+            # More would be kept for ever after each new peak, and look like a leak over there.
+            if good and len(self._kept) < _MOST_KEPT:
                 self._kept.append(streams)
             else:
                 streams[1].close()
