@@ -38,7 +38,7 @@ from gateway.ledger.shelf import Shelf
 from gateway.loop import forever
 from gateway.metering.revocation_files import RevocationFiles
 from gateway.metering.revocations import Revocations
-from gateway.postgres import Pools, Postgres, Servers, breaker_of
+from gateway.postgres import Pools, Postgres, open_pools
 from gateway.products.builtin import open_offer
 from gateway.products.offer import Offer
 from gateway.redis_link import RedisLink
@@ -90,32 +90,23 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         publisher = Publisher(settings.metrics_dir)
         stack.callback(publisher.close)
         conditions = Conditions()
-        servers = Servers(settings.database_url)
-        # One for all pools: what one of them has found out, the others need not wait for.
-        breaker = breaker_of(servers, f"sluice-{name}")
-        stack.push_async_callback(breaker.close)
-        conditions.watch("postgres", lambda: breaker.why)
-        pools = Pools(stack, servers, breaker, f"sluice-{name}", settings.postgres_deadline_ms)
+        pools = open_pools(stack, settings.database_url, name, settings.postgres_deadline_ms)
+        conditions.watch("postgres", lambda: pools.breaker.why)
         postgres = pools.open()
         # A connection of its own, so that a long proof never makes anybody wait for one.
         proving = pools.open("-proof", size=1, deadline_ms=_PROOF_MS)
         # The same for kept answers: who asks for them again and again delays only his like.
         keeping = pools.open("-answers", size=2)
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
-        gate = Gate(link)
-        reserves, tombs = Reserves(link), Tombs(link)
-        stack.push_async_callback(link.close)
-        try:
-            await link.open()
-        except RedisUnavailable as fault:
-            _LOG.warning("Redis is not there yet: %s", fault)
+        gate, reserves, tombs = Gate(link), Reserves(link), Tombs(link)
+        await _open(stack, link)
         vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir, conditions)
         sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
         stack.push_async_callback(ended, sampling)
         reload = Reload(settings.products, offer, telemetry, name)
         following = forever(reload.run_once, name="catalogue", idle_ms=LOOK_EVERY_MS)
         stack.push_async_callback(ended, asyncio.create_task(following))
-        book = Book(postgres, queries)
+        book, journal = Book(postgres, queries), RevocationFiles(settings.data_dir / "revocations")
         yield Ground(
             settings,
             telemetry,
@@ -134,15 +125,16 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
             await stack.enter_async_context(tracing(settings)),
             conditions,
             pools,
-            Revocations(
-                RevocationFiles(settings.data_dir / "revocations"),
-                tombs,
-                book,
-                gate,
-                conditions,
-                new_request_id,
-            ),
+            Revocations(journal, tombs, book, gate, conditions, new_request_id),
         )
+
+
+async def _open(stack: AsyncExitStack, link: RedisLink) -> None:
+    stack.push_async_callback(link.close)
+    try:
+        await link.open()
+    except RedisUnavailable as fault:
+        _LOG.warning("Redis is not there yet: %s", fault)
 
 
 def ops_parts(base: Ground) -> OpsParts:

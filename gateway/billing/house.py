@@ -90,12 +90,8 @@ async def billing(
         return
     queries = load_queries()
     till, recharge_till = Till(postgres, queries), RechargeTill(postgres, queries)
-    port = open_port(
-        settings.stripe_secret_key,
-        settings.stripe_api_base,
-        settings.stripe_deadline_ms,
-        stripe_told,
-    )
+    stripe = (settings.stripe_secret_key, settings.stripe_api_base, settings.stripe_deadline_ms)
+    port = open_port(*stripe, stripe_told)
     looker = Looker(till, port, gate)
     front = f"http://localhost:{settings.port}/"
     if settings.domain != "localhost":

@@ -12,7 +12,7 @@ from gateway.postgres.breaker import Breaker, breaker_of
 from gateway.postgres.faults import PostgresRefused
 from gateway.postgres.migrating import migrate
 from gateway.postgres.pool import RUNTIME_ROLE, Postgres, Row
-from gateway.postgres.pools import Pools
+from gateway.postgres.pools import Pools, open_pools
 from gateway.postgres.servers import Servers
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "Servers",
     "breaker_of",
     "migrate",
+    "open_pools",
 ]

@@ -6,7 +6,7 @@ Refuses to share connections between purposes: nobody waits for who needs many, 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from gateway.postgres.breaker import Breaker
+from gateway.postgres.breaker import Breaker, breaker_of
 from gateway.postgres.pool import Postgres
 from gateway.postgres.servers import Servers
 
@@ -32,3 +32,11 @@ class Pools:
         )
         self.stack.push_async_callback(pool.close)
         return pool
+
+
+def open_pools(stack: AsyncExitStack, dsn: str, name: str, deadline_ms: int) -> Pools:
+    """Of the process `name`: what one of its pools has found out, the others need not wait for."""
+    servers = Servers(dsn)
+    breaker = breaker_of(servers, f"sluice-{name}")
+    stack.push_async_callback(breaker.close)
+    return Pools(stack, servers, breaker, f"sluice-{name}", deadline_ms)
