@@ -9,8 +9,8 @@ Refuses labels that a client could choose: products, outcomes and codes come fro
 
 from typing import Final
 
-from gateway.telemetry.limit_metrics import LimitMetrics
 from gateway.telemetry.degraded import DEGRADED_KINDS
+from gateway.telemetry.limit_metrics import LimitMetrics
 from gateway.telemetry.series import Latest, Level, Spread, Tally
 
 __all__ = ["Latest", "Level", "Spread", "Tally", "Telemetry"]
@@ -53,8 +53,9 @@ class Telemetry(LimitMetrics):
         self._declare_proofs()
         self._declare_billing()
         self._declare_machine()
+        # There from the start, so that the first one is an increase that can be seen.
+        self.refusals.labels("INTERNAL_ERROR")
         for kind in DEGRADED_KINDS:
-            # There from the start, so that the first one is an increase that can be seen.
             self.degraded.labels(kind)
 
     def _declare_requests(self) -> None:
@@ -74,8 +75,6 @@ class Telemetry(LimitMetrics):
         self.refusals = self._tally(
             "sluice_refusals", "Requests refused by the gateway itself, by error code", "code"
         )
-        # There from the start, so that the first one is an increase that can be seen.
-        self.refusals.labels("INTERNAL_ERROR")
         self.degraded = self._tally(
             "sluice_degraded_decisions",
             "Decisions taken without what they need (telemetry/degraded.py lists the kinds)",
