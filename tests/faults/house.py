@@ -26,10 +26,10 @@ from gateway.embedded.redis_server import RedisServer
 from gateway.redis_link import RedisLink
 from gateway.telemetry.snapshots import read
 from tests.crash.house import House, until
+from tests.faults import WATCH_VARIABLE
 from tests.faults.journal import listens_nowhere, ready
 from tests.faults.proxy import Proxy
 from tests.faults.service import Services
-from tests.faults.watched import VARIABLE
 from tests.stripe_standin import StandIn
 
 PLACES = 2
@@ -158,7 +158,7 @@ class FaultHouse(House):
             "SLUICE_REDIS_URL": f"redis://127.0.0.1:{links.redis.port}",
             "SLUICE_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{links.postgres.port}/sluice",
             "SLUICE_STRIPE_API_BASE": f"http://127.0.0.1:{links.stripe.port}",
-            VARIABLE: f"{self._folder}:{place}",
+            WATCH_VARIABLE: f"{self._folder}:{place}",
         }
         if links.service is not None:
             url = f"http://127.0.0.1:{links.service.port}"

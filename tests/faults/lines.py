@@ -244,8 +244,13 @@ class Line:
         """Say FIN on one way; the other way goes on."""
         lane = self.lanes[way]
         self.half_open = True
-        if lane.out is not None and lane.out.can_write_eof() and not lane.out.is_closing():
-            lane.out.write_eof()
+        try:
+            if lane.out is not None and lane.out.can_write_eof() and not lane.out.is_closing():
+                lane.out.write_eof()
+        except OSError:
+            # That side is gone already, and its loop has not come to say so.
+            self.close(reset=True)
+            return
         if lane.closed and self.lanes[_other(way)].closed:
             self.close(reset=False)
 

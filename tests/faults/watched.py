@@ -18,8 +18,7 @@ from gateway.__main__ import main
 from gateway.metering import spool
 from gateway.metering.spool_files import Position
 from gateway.metering.spool_writer import SpoolWriter
-
-VARIABLE = "FAULTS_WATCH"
+from tests.faults import WATCH_VARIABLE
 
 
 class WatchedWriter(SpoolWriter):
@@ -40,7 +39,7 @@ class WatchedWriter(SpoolWriter):
 
 
 def _ask(point: str) -> None:
-    folder, _, place = os.environ[VARIABLE].rpartition(":")
+    folder, _, place = os.environ[WATCH_VARIABLE].rpartition(":")
     if not Path(folder, "armed").exists():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
