@@ -5,13 +5,16 @@ Refuses to change anything, and to stop at the first thing that is wrong.
 
 import argparse
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from gateway.billing.pack_file import load_packs
 from gateway.commands.examine_machine import examine_machine
 from gateway.commands.examine_servers import examine_postgres, examine_redis
 from gateway.commands.finding import Finding, fine, wrong
 from gateway.commands.terminal import say
+from gateway.conditions import Conditions
+from gateway.control.readiness import troubles_of_machine
 from gateway.control.reload import in_force
 from gateway.errors import ConfigurationFault
 from gateway.products.builtin import load_catalogue, text_of, version_of
@@ -50,10 +53,20 @@ def _examine(environ: Mapping[str, str]) -> Iterable[Finding]:
     yield _catalogue(settings)
     yield _packs(settings)
     yield from examine_machine(settings)
+    yield from _running(settings)
     if settings.database_url is not None:
         yield from asyncio.run(examine_postgres(settings))
     if settings.redis_url is not None:
         yield from asyncio.run(examine_redis(settings))
+
+
+def _running(settings: Settings) -> Iterator[Finding]:
+    """What the processes that run here say of themselves, as /ready has it."""
+    with suppress(OSError):
+        if settings.metrics_dir.is_dir():
+            found = troubles_of_machine(Conditions(), settings.metrics_dir, "")
+            for name, why in sorted(found.items()):
+                yield wrong(name, f"{why}: ops/runbook.md, When something is down")
 
 
 def _catalogue(settings: Settings) -> Finding:

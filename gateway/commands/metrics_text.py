@@ -20,7 +20,7 @@ class Look:
     at_s: float
     series: Mapping[str, Mapping[Labels, float]]
 
-    def total(self, name: str, **labels: str) -> float:
+    def total(self, name: str, /, **labels: str) -> float:
         """The sum over the series with these labels; 0 where there is none."""
         wanted = set(labels.items())
         found = self.series.get(name, {})

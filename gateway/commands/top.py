@@ -116,6 +116,11 @@ def seen(between: Between) -> dict[str, Any]:
         "ship_failures_per_s": between.per_s("sluice_ship_failures_total"),
         "redis_failures_per_s": between.per_s("sluice_redis_failures_total"),
         "degraded_per_s": between.per_s("sluice_degraded_decisions_total"),
+        "degraded": [
+            name
+            for name in now.values("sluice_condition", "name")
+            if now.total("sluice_condition", name=name)
+        ],
         "products": products,
     }
 
@@ -132,6 +137,7 @@ def page(found: dict[str, Any]) -> str:
         f"trouble  ledger {found['ship_failures_per_s']:.1f}/s"
         f"   redis {found['redis_failures_per_s']:.1f}/s"
         f"   without a store {found['degraded_per_s']:.1f}/s",
+        f"degraded {', '.join(found['degraded']) or 'nothing'}",
         "",
         f"{'PRODUCT':<14}{'REQUESTS/S':>12}{'TOKENS/S':>14}{'HALF':>10}{'99 %':>10}",
     ]
