@@ -42,7 +42,7 @@ async def shipping(stack: Stack) -> list[tuple[str, str, str]]:
         shipper = Shipper(spool, base.book, base.gate, meter, base.telemetry)
         for start in range(0, _OUTCOMES, _GROUP):
             group = range(start, start + _GROUP)
-            appended = [_append(spool, numbers, keys[at % _KEYS]) for at in group]
+            appended = [append(spool, numbers, keys[at % _KEYS]) for at in group]
             await asyncio.gather(*appended)
         began_s = time.perf_counter()
         shipped = 0
@@ -56,7 +56,8 @@ async def shipping(stack: Stack) -> list[tuple[str, str, str]]:
     return [("charges shipped per second, one process", ">= 5,000", f"{_OUTCOMES / seconds:,.0f}")]
 
 
-def _append(spool: Spool, numbers: AdmissionNumbers, key_id: int) -> asyncio.Future[None]:
+def append(spool: Spool, numbers: AdmissionNumbers, key_id: int) -> asyncio.Future[None]:
+    """One outcome into the spool; done when it is durable."""
     request_id, now_ms = new_request_id(), time.time_ns() // 1_000_000
     number = numbers.take()
     event = Event(

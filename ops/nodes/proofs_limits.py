@@ -21,7 +21,7 @@ _GRANTED = 2_000
 # What is set aside for one of these small texts is an upper bound of their tokens.
 _HELD = 45
 _AT_A_TIME = 90
-_ROUNDS = 16
+_ROUNDS_S = 45.0
 _TRICKLE = 8.0
 _PRESSED_S = 75.0
 
@@ -93,12 +93,15 @@ async def _pressed(site: Site) -> list[Line]:
 async def _until_none(site: Site, want: Want) -> list[Asked]:
     """Ask on all nodes at once, again and again, until nothing passes; in less than a window."""
     used: list[Asked] = []
-    for _ in range(_ROUNDS):
+    begun_s = time.monotonic()
+    while time.monotonic() - begun_s < _ROUNDS_S:
         burst = await _burst(site, want, _AT_A_TIME)
         used += burst
         if not any(each.ok for each in burst):
             break
-        # A node answers a refusal from memory for a second; what was held too much is free then.
+        # What was held too much is free when it is settled; and a node answers a refusal from
+        # memory for a second.
+        await at_rest(site)
         await asyncio.sleep(1.2)
     return used
 
