@@ -1,10 +1,11 @@
 """Admission: rate windows, balance holds, concurrency and revocation, in one Redis round trip.
 
     ask       the words: Ask, Decision, Code, Hold, Settlement (pure)
-    window.lua, limits.lua   parts shared by the scripts
+    window.lua, limits.lua, shadow.lua   parts shared by the scripts
     admit, judge (both behind decide), extend, settle, correct, peek, orphan, reassert   the scripts
     scripts   joins the parts, names the keys, encodes what a script is given
-    window, model   the pure twins of window.lua and of admit, judge, extend, settle, correct
+    window, shadow, model   the pure twins of window.lua, of shadow.lua, and of admit, judge, extend,
+              settle, correct; `rule` is what a request meets in its windows, for all of them
     local     the limiter of one process while Redis is away
     refusals  the memory of refusals
     riders    decided requests of which Redis is still to be told
