@@ -12,6 +12,8 @@
 # make bench-books  how long closing a day, the proof and an export take
 # make bench-restart  gateways replaced under 500 requests/s: none may fail
 # make faults  96 cells: eight things broken at six points of a request, whole and streamed
+# make simulate  SEEDS worlds (1000) from FIRST on (0) in virtual time under faults; SIMULATION_SEED=n: that one, told
+# make mutants  named flips of the product, and which seed notices each: ops/bench/mutants.md
 # make fuzz-api  ask a gateway whatever /openapi.json allows, and more: EXAMPLES each (100)
 # make rules   check alert rules, their tests, routes and dashboards with promtool and amtool
 # make dashboards  write the Grafana dashboards from ops/grafana/*.py
@@ -21,6 +23,7 @@
 # make clean   remove what set-up and tools made; never the data in .sluice
 
 .PHONY: up test check docs pictures dashboards rules lock clean setup
+.PHONY: simulate mutants
 .PHONY: faults fuzz-api bench bench-speed soak bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
@@ -93,6 +96,14 @@ bench-books: setup
 
 bench-quality: setup
 	@.venv/bin/python -m ops.bench.quality
+
+SEEDS = 1000
+FIRST = 0
+simulate: setup
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) SIMULATION_SEED=$(SIMULATION_SEED) .venv/bin/python -m tests.simulation
+
+mutants: setup
+	@.venv/bin/python -m tests.simulation.mutate
 
 lock:
 	@./ops/setup.sh lock

@@ -13,6 +13,9 @@ from tests.simulation.run import run_seed
 from tests.simulation.seams import installed
 
 _SHOWN = 20
+_TOLD_EVERY = 500
+# Some two hours of one core.
+_MOST_SEEDS = 200_000
 
 
 def _say(text: str) -> None:
@@ -23,8 +26,8 @@ def _say(text: str) -> None:
 def main() -> int:
     """Exit code 1 when a seed breaks."""
     one = os.environ.get("SIMULATION_SEED")
-    first = int(one if one else os.environ.get("FIRST", "0"))
-    count = 1 if one else int(os.environ.get("SEEDS", "1000"))
+    first = int(one or os.environ.get("FIRST") or 0)
+    count = 1 if one else min(int(os.environ.get("SEEDS") or 1_000), _MOST_SEEDS)
     with tempfile.TemporaryDirectory(prefix="sluice-sim-") as folder:
         server = RedisServer(Path(folder))
         asyncio.run(server.start())
@@ -35,12 +38,15 @@ def main() -> int:
 
 
 def _runs(path: str, first: int, count: int, whole: bool) -> int:
-    talk, began, broken = Talk(path), time.process_time(), []
+    talk, began = Talk(path), time.process_time()
+    broken: list[int] = []
     steps = decisions = 0
     virtual_s = 0.0
     with installed() as holder:
         for seed in range(first, first + count):
             found = run_seed(seed, talk, holder)
+            if (seed - first) % _TOLD_EVERY == _TOLD_EVERY - 1:
+                _say(f"... {seed - first + 1} seeds, {len(broken)} broken")
             steps += found.steps
             decisions += found.decisions
             virtual_s += found.virtual_s

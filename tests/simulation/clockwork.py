@@ -14,6 +14,8 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
+from tests.simulation.subjects import Broken
+
 START_S = 1_000.0
 # 2027-01-15; PostgreSQL's and everybody else's clock begin here.
 EPOCH_S = 1_800_000_000.0
@@ -75,6 +77,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.chance = Random(seed)
         self.trace = Trace()
         self.accidents: list[str] = []
+        self.broken: Broken | None = None
         self.steps = 0
         self.network: Any = None
         self.set_task_factory(_task_of_process)  # type: ignore[arg-type]
@@ -117,8 +120,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Whatever escapes a callback is a bug of ours, and told at the end of the run."""
-        if "never retrieved" not in context.get("message", ""):
-            fault = context.get("exception")
+        fault = context.get("exception")
+        if isinstance(fault, Broken):
+            self.broken = self.broken or fault
+        elif "never retrieved" not in context.get("message", ""):
             self.accidents.append(f"{context.get('message')}: {fault!r}")
 
     def run_in_executor(  # type: ignore[override]

@@ -99,6 +99,10 @@ def draw(seed: int) -> Plan:
         for _ in range(chance.randint(1, 2)):
             at_s, for_s = chance.uniform(0.5, ACTIVE_S), chance.uniform(0.05, 9.0)
             plan.strikes.append(Strike(at_s, kind, for_s, chance.randint(0, 5)))
+    for strike in plan.strikes:
+        if strike.kind in ("pg_away", "pg_freeze") and chance.random() < 0.6:
+            at_s = strike.at_s + chance.uniform(0.0, strike.for_s)
+            plan.deeds.append(Deed(at_s, "revoke", chance.randint(1, len(plan.grants)), 0))
     for number in range(len(plan.grants)):
         if chance.random() < 0.4:
             kind = chance.choice(("revoke", "revoke", "suspend", "credit", "credit", "limits"))

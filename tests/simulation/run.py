@@ -109,3 +109,5 @@ async def _pause(world: World, for_s: float) -> None:
     done = world.loop.create_future()
     world.loop.call_later(for_s, done.set_result, None, context=OUTSIDE)
     await done
+    if world.loop.broken is not None:
+        raise world.loop.broken
