@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from gateway import app
 from gateway.commands.migrate import bring_up_to_date
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
@@ -44,6 +45,15 @@ class Stage:
             folder, dsn or self.postgres.dsn, self.redis.url, self.service, more
         )
         return gateway(settings, with_worker=with_worker)
+
+    @asynccontextmanager
+    async def worker(self, node: str = "house") -> AsyncIterator[app.Ground]:
+        """Only what one process of a machine does beside the gateways."""
+        more = {"CANARY_EVERY_MS": "0"}
+        folder = self.folder / node
+        settings = settings_for(folder, self.postgres.dsn, self.redis.url, self.service, more)
+        async with app.ground(settings, "worker") as base, app.background(base):
+            yield base
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 from tests.control.plain_http import Told
 from tests.control.rig import Door, until
 from tests.control.test_transfer import number, premium
-from tests.degraded.conftest import Stage
+from tests.crash.house import until as house_until
+from tests.degraded.conftest import Stage, frozen
 from tests.embedded.processes import kill_postgres
 
 
@@ -98,3 +99,53 @@ async def test_a_newer_balance_does_not_bring_the_key_back_and_a_lift_does(stage
             assert (await spend(door, key)).status == 200
         proof = (await door.ops("GET", "/admin/reconcile")).json()
         assert proof["ok"], proof
+
+
+async def test_the_worker_of_the_machine_does_what_a_gateway_that_died_had_promised(
+    stage: Stage,
+) -> None:
+    async with stage.open() as door:
+        one = await premium(door)
+        assert (await spend(door, one["api_key"])).status == 200
+        await kill_postgres(stage.postgres)
+        await until_away(door)
+        assert (await revoke(door, one["api_key"])).status == 202
+    await stage.postgres.start()
+    async with stage.worker() as base:
+        await until_empty(stage.folder / "house" / "revocations")
+        row = await base.book.load_balance(number(one))
+        assert row is not None
+        assert (row.status, row.paid) == ("revoked", 0)
+
+
+async def test_while_only_redis_is_away_it_holds_on_every_node_that_reads_the_ledger(
+    stage: Stage,
+) -> None:
+    async with (
+        stage.open(REDIS_DEADLINE_MS="200") as here,
+        stage.open(node="there", REDIS_DEADLINE_MS="200") as there,
+    ):
+        one = await premium(here)
+        key = one["api_key"]
+        for door in (here, there):
+            assert (await spend(door, key)).status == 200
+        with frozen(stage.redis.pid):
+            told = await revoke(here, key)
+            assert (told.status, told.json()["status"]) == (202, "revoked")
+            for _ in range(5):
+                for door in (here, there):
+                    assert (await spend(door, key)).status in (401, 503)
+
+            async def refused() -> bool:
+                return [(await spend(door, key)).status for door in (here, there)] == [401, 401]
+
+            await until(refused)
+        async with stage.worker():
+
+            async def copied() -> bool:
+                gate = here.node.ground.gate
+                return (await gate.peek(f"k:{number(one)}", ())).status == "revoked"
+
+            await house_until(copied)
+        for door in (here, there):
+            assert (await spend(door, key)).status == 401
