@@ -77,12 +77,16 @@ class Keys:
 
 @dataclass
 class Seen:
-    """What all clients saw; `latencies_s` of small whole answers since they were last taken."""
+    """What all clients saw; `latencies_s` of small whole answers since they were last taken.
+
+    `nameless`: clients that left, or gave up, before they had read the name of their request.
+    """
 
     asked: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
     unexpected: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
+    nameless: int = 0
 
 
 class Clients:
@@ -140,6 +144,7 @@ class Clients:
             pass
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             self.seen.unexpected[f"{kind}: {type(error).__name__} {error}"[:100]] += 1
+            self.seen.nameless += 1
             return
         self.seen.answered[kind] += 1
 
@@ -212,17 +217,21 @@ class Clients:
     async def _leaves(self, model: str, after_s: float) -> None:
         target: Target = _CHAT if model == "short" else ("api", "/v1/embeddings", {})
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        name = ""
         try:
             writer.write(self._product(target, model, self._rich()))
             with suppress(TimeoutError):
                 async with asyncio.timeout(after_s):
                     head = fields_of(await reader.readuntil(b"\r\n\r\n"))[1]
-                    if "x-request-id" in head:
-                        self._journal.write(f"{head['x-request-id']} left 0\n")
+                    name = head.get("x-request-id", "")
                     await reader.read(-1)
             raise LeftError
         finally:
             writer.transport.abort()
+            if name:
+                self._journal.write(f"{name} left 0\n")
+            else:
+                self.seen.nameless += 1
 
     async def _ask(self, target: Target, model: str, key: str | None, **lines: str) -> Answer:
         streams = await self._connection()

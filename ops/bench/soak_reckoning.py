@@ -60,6 +60,7 @@ class Journal:
 
     def __init__(self, lines: list[str]) -> None:
         self._told: dict[str, tuple[str, int]] = {}
+        self._unknown = 0
         self.differences: Counter[str] = Counter()
         for line in lines:
             name, told, tokens = line.split()
@@ -78,11 +79,16 @@ class Journal:
         elif told == "free" and kind == "charge" and cost and not given_back:
             self.differences["failures that were charged"] += 1
         elif not told and keyed and kind == "charge" and cost and not given_back:
-            # Who left before the head never learned the name of his request.
-            self.differences["charges that no client knows"] += 1
+            self._unknown += 1
 
-    def end(self) -> None:
-        """All rows were seen: what was told and is not in the ledger is lost."""
+    def end(self, nameless: int) -> None:
+        """All rows were seen: what was told and is not in the ledger is lost.
+
+        Of a stream that `nameless` clients left before they had read its head, but not before it
+        was on its way, what was produced is charged.
+        """
+        if self._unknown > nameless:
+            self.differences["charges that no client knows"] += self._unknown - nameless
         lost = sum(told == "whole" for told, _ in self._told.values())
         if lost:
             self.differences["whole answers that the ledger does not have"] += lost
@@ -135,7 +141,7 @@ async def _compare(stack: Stack, book: Journal, found: Found) -> None:
                 book.compare(name, kind, cost, keyed=keyed, given_back=back)
     finally:
         await line.close()
-    book.end()
+    book.end(found.seen.nameless)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def test_the_journal_finds_what_the_ledger_has_otherwise() -> None:
     journal.compare("e", "charge", 3, keyed=True, given_back=False)
     journal.compare("x", "charge", 3, keyed=True, given_back=False)
     journal.compare("y", "void", 0, keyed=True, given_back=False)
-    journal.end()
+    journal.end(nameless=0)
     assert journal.differences == {
         "charges other than the client was told": 1,
         "whole answers without a charge": 1,
@@ -92,6 +92,14 @@ def test_the_journal_finds_what_the_ledger_has_otherwise() -> None:
         "charges that no client knows": 1,
         "whole answers that the ledger does not have": 1,
     }
+
+
+def test_a_charge_without_a_name_is_that_of_a_client_who_left_before_he_had_one() -> None:
+    journal = Journal([])
+    for name in ("a", "b"):
+        journal.compare(name, "charge", 1, keyed=True, given_back=False)
+    journal.end(nameless=2)
+    assert not journal.differences
 
 
 def test_a_process_is_looked_at_as_it_is(tmp_path: Path) -> None:
