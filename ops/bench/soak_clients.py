@@ -79,7 +79,7 @@ class Keys:
 class Seen:
     """What all clients saw; `latencies_s` of small whole answers since they were last taken.
 
-    `nameless`: clients that left, or gave up, before they had read the name of their request.
+    `nameless`: clients that left a stream, or gave up, before they had read its name.
     """
 
     asked: Counter[str] = field(default_factory=Counter)
@@ -230,7 +230,7 @@ class Clients:
             writer.transport.abort()
             if name:
                 self._journal.write(f"{name} left 0\n")
-            else:
+            elif model == "short":
                 self.seen.nameless += 1
 
     async def _ask(self, target: Target, model: str, key: str | None, **lines: str) -> Answer:
