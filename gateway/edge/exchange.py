@@ -36,6 +36,10 @@ class Writable:
         """
         raise AssertionError(f"implemented by the connection, until {until_s}")
 
+    def is_cut(self) -> bool:
+        """Whether we end it, because this process stops and its drain is over."""
+        raise AssertionError
+
     def has_left(self) -> bool:
         """Whether the client has closed its side, also while nothing is read from it."""
         raise AssertionError("implemented by the connection")
@@ -146,6 +150,11 @@ class Exchange:
         """Whether the client has closed its connection."""
         transport = self._connection.transport
         return transport is None or transport.is_closing()
+
+    @property
+    def left(self) -> bool:
+        """Whether the client has closed it, and not we at the end of our drain."""
+        return self.gone and not self._connection.is_cut()
 
     def look_after(self) -> None:
         """While nothing is read: end the connection of a client that has left it."""
@@ -266,8 +275,7 @@ class Exchange:
     def break_off(self) -> None:
         """Cut the connection so that the client sees that the answer is not whole."""
         self.keep_alive = False
-        transport = self._connection.transport
-        if transport is not None:
+        if (transport := self._connection.transport) is not None:
             transport.abort()
 
     def _closing(self) -> bytes:
@@ -279,8 +287,7 @@ class Exchange:
         return b"connection: close\r\n"
 
     def _write(self, data: bytes) -> None:
-        transport = self._connection.transport
-        if transport is None or transport.is_closing():
+        if (transport := self._connection.transport) is None or transport.is_closing():
             raise ConnectionResetError("the client has gone away")
         transport.write(data)
 

@@ -19,7 +19,7 @@ from typing import Final
 from gateway.units import MS_PER_S
 
 # How late the loop must be for each level. At the first, requests wait for half of it on average.
-LEVELS_MS: Final = (100, 150, 250, 500)
+LEVELS_MS: Final = (100, 200, 400, 1_000)
 _EVERY_S: Final = 0.05
 _WINDOW_S: Final = 1.0
 # A level is left at half of what it was entered at, and not before this.

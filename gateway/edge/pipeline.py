@@ -282,11 +282,11 @@ class Pipeline:
         meter, exchange, passage = self._parts.meter, crossing.exchange, crossing.passage
         if not passage.decided:
             failed = Verdict(Outcome.GATEWAY_FAILED, 500)
-            meter.decide(passage, crossing.left() if exchange.gone else failed)
+            meter.decide(passage, crossing.left() if exchange.left else failed)
             meter.delivered(passage)
         elif passage.ended:
             return
-        elif exchange.gone and exchange.sent_bytes:
+        elif exchange.sent_bytes and exchange.left:
             # The answer was whole and on its way: whoever hangs up on its last bytes has had it.
             meter.delivered(passage)
         else:

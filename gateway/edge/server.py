@@ -8,6 +8,7 @@ escapes the pipeline becomes one 500 with a request id, and is logged.
 
 import asyncio
 import logging
+import math
 import select
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +90,10 @@ class Connection(Hearing, Writable):
                 if late or transport.get_write_buffer_size() >= left_bytes:
                     transport.abort()
                     raise ConnectionResetError("the client does not read its answer") from None
+
+    def is_cut(self) -> bool:
+        """See Writable."""
+        return self._loop.time() >= self._server_of_ours.cut_from_s
 
     def has_left(self) -> bool:
         """See Writable."""
@@ -232,6 +237,7 @@ class Server(web_server.Server):
         self.telemetry = telemetry
         self.bounds = bounds
         self.retiring = False
+        self.cut_from_s = math.inf
         self._places = Places(bounds.max_connections, bounds.quiet_s)
 
     def __call__(self) -> Connection:
@@ -252,6 +258,7 @@ class Server(web_server.Server):
     async def shutdown(self, timeout: float | None = None) -> None:
         """Idle connections end now, the others when their request has, within the timeout."""
         self.pre_shutdown()
+        self.cut_from_s = self._loop.time() + (math.inf if timeout is None else timeout)
         await super().shutdown(timeout)
 
 

@@ -8,6 +8,7 @@ attackers are processes of their own, so that they do not hold up the clock of t
 import asyncio
 import contextlib
 import json
+import re
 import resource
 import sys
 import time
@@ -84,12 +85,14 @@ class Clients:
             try:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0])
-                await reader.readexactly(length)
+                body = await reader.readexactly(length)
             except (OSError, asyncio.IncompleteReadError, ValueError) as error:
                 self.noticed.wrong[type(error).__name__] += 1
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
                 continue
             status = head[9:12].decode()
+            if status == "503":
+                status = re.sub(rb'.*"code":"([A-Z_]+)".*', rb"\1", body, flags=re.DOTALL).decode()
             if status == "200":
                 self.noticed.seconds.append(time.monotonic() - began_s)
             else:
@@ -115,7 +118,8 @@ class Row:
         each = (self.at - self.before) / max(1, self.number)
         p50 = self.during.at(0.5) / max(1e-9, self.quiet.at(0.5))
         p99 = self.during.at(0.99) / max(1e-9, self.quiet.at(0.99))
-        wrong = sum(self.during.wrong.values()) + sum(self.quiet.wrong.values())
+        found = sorted((self.during.wrong + self.quiet.wrong).items())
+        wrong = ", ".join(f"{what} {count}" for what, count in found) or "0"
         return (
             f"| {self.text} | {self.number:,} | {self.before / 1e6:.0f} / {self.at / 1e6:.0f} / "
             f"{self.after / 1e6:.0f} MB | {each / _KB:.1f} KB | {len(self.during.seconds):,} | "

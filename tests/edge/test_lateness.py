@@ -29,7 +29,7 @@ def test_one_hiccup_however_long_sheds_nobody(
     assert max(levels) == 0
 
 
-@pytest.mark.parametrize(("late_ms", "level"), [(99, 0), (101, 1), (151, 2), (251, 3), (501, 4)])
+@pytest.mark.parametrize(("late_ms", "level"), [(99, 0), (101, 1), (201, 2), (401, 3), (1_001, 4)])
 def test_two_in_a_row_are_enough_for_their_level(late_ms: int, level: int) -> None:
     _, levels = play(Lateness(), [late_ms / 1_000] * 2)
     assert levels == [0, level]

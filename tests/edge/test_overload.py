@@ -15,13 +15,13 @@ from tests.edge.process import GatewayProcess, gateway_process
 from tests.edge.stub import Stub
 
 # Between two levels: late enough to shed whoever has no key, not enough to shed keys.
-HELD_S = 0.2
+HELD_S = 0.3
 LOOSE_S = 0.06
 
 
 @asynccontextmanager
 async def held_up(pid: int) -> AsyncIterator[None]:
-    """The process runs a quarter of the time, in pieces."""
+    """The process runs a sixth of the time, in pieces."""
 
     async def pulse() -> None:
         while True:
