@@ -249,6 +249,11 @@ def metered_headers() -> dict[str, Any]:
         **rates,
         "x-ratelimit-limit": (TEXT, "On r. and s. the older form: `20, 20;w=60`."),
         "x-ratelimit-remaining": (WHOLE, "On r. and s. the older form."),
+        "x-ratelimit-scope": (
+            TEXT,
+            "`local`: the limiter is away, and these numbers are the part of your limits that "
+            "one of our processes gives out alone meanwhile. Absent otherwise.",
+        ),
         "idempotent-replayed": (FLAG, "The answer of an earlier request with the same name."),
         "preference-applied": (TEXT, "`dry-run`: nothing was done."),
         "Retry-After": (NUMBER | {"minimum": 1}, "Whole seconds to wait."),

@@ -145,7 +145,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "tier": either(one_of("anonymous", "key", "premium"), {"type": "null"}),
             "limits": maybe(answer({"requests": _STATE, "tokens": maybe(_STATE)})),
             "balance": maybe(answer({"free_tokens": WHOLE})),
+            "degraded": told(
+                {"const": "local"},
+                "Only while the limiter is away: limits and balance are the part of one process.",
+            ),
         },
+        "degraded",
         told="What a request would cost, and whether it would be admitted now.",
     ),
 }
