@@ -74,12 +74,32 @@ class Vitals:
         now_s = asyncio.get_running_loop().time
         if self._due_s is not None:
             self._telemetry.loop_lag.observe(max(0.0, now_s() - self._due_s))
-        self.publish()
+        self._sample()
+        # Beside the loop: a disk that is busy lets a rename wait for seconds.
+        await asyncio.to_thread(self._tell, *self._content())
         self._due_s = now_s() + EVERY_MS / MS_PER_S
         return 0
 
     def publish(self) -> None:
         """Sample, and tell the other processes."""
+        self._sample()
+        self._tell(*self._content())
+
+    def _content(self) -> tuple[int, bytes]:
+        told = self._telemetry
+        return self._publisher.prepare(told.counts(), told.standings(), told.newest())
+
+    def _tell(self, number: int, content: bytes) -> None:
+        try:
+            self._publisher.tell(number, content)
+        except OSError as error:
+            if self._told:
+                _LOG.warning("the metrics cannot be written: %s", error)
+            self._told = False
+        else:
+            self._told = True
+
+    def _sample(self) -> None:
         telemetry = self._telemetry
         telemetry.redis_round_trips.total(self._link.round_trips)
         telemetry.redis_failures.total(self._link.failures)
@@ -94,14 +114,6 @@ class Vitals:
         for name in CONDITIONS:
             telemetry.conditions.labels(name).set(int(name in now))
         self._sample_machine()
-        try:
-            self._publisher.publish(telemetry.counts(), telemetry.standings(), telemetry.newest())
-        except OSError as error:
-            if self._told:
-                _LOG.warning("the metrics cannot be written: %s", error)
-            self._told = False
-        else:
-            self._told = True
 
     def _sample_machine(self) -> None:
         telemetry = self._telemetry

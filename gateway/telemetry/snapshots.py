@@ -9,8 +9,11 @@ Refuses to count anything twice: what was folded is named in the same file that 
 """
 
 import fcntl
+import itertools
 import os
 import secrets
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -49,17 +52,38 @@ class Publisher:
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._lock_fd = os.open(_lock_path(folder, self.name), os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        self._turn = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._told = 0
 
     def publish(self, counts: Values, levels: Values, newest: Values | None = None) -> None:
         """Replace what this process told before. Raises OSError when the disk does not take it."""
-        content = orjson.dumps({"counts": counts, "levels": levels, "newest": newest or {}})
-        fresh = self.folder / f"{self.name}.fresh"
-        fresh.write_bytes(content)
-        fresh.replace(_path(self.folder, self.name))
+        self.tell(*self.prepare(counts, levels, newest))
+
+    def prepare(
+        self, counts: Values, levels: Values, newest: Values | None = None
+    ) -> tuple[int, bytes]:
+        """What `tell` writes, in whatever thread: numbers must not be read while they change."""
+        told = {"counts": counts, "levels": levels, "newest": newest or {}}
+        return next(self._numbers), orjson.dumps(told)
+
+    def tell(self, number: int, content: bytes) -> None:
+        """Write it, unless something newer is there, or this has been closed: who reads has then
+        taken the last word for this process's whole count. Raises OSError.
+        """
+        with self._turn:
+            if number <= self._told:
+                return
+            fresh = self.folder / f"{self.name}.fresh"
+            fresh.write_bytes(content)
+            fresh.replace(_path(self.folder, self.name))
+            self._told = number
 
     def close(self) -> None:
         """The process ends: what it counted stays."""
-        os.close(self._lock_fd)
+        with self._turn:
+            self._told = sys.maxsize
+            os.close(self._lock_fd)
 
 
 def read(folder: Path, own_name: str) -> list[Snapshot]:
