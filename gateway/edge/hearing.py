@@ -20,6 +20,7 @@ from gateway.edge.malformed import (
     malformed_head,
     percent_encoded,
     too_large,
+    too_many,
     too_slow,
 )
 from gateway.units import MS_PER_S
@@ -28,10 +29,19 @@ from gateway.units import MS_PER_S
 _KEPT_BYTES: Final = 4_096
 # The parser bounds each field and their number; this bounds what thousands of heads may keep.
 _HEAD_BYTES: Final = 64 * 1024
+# Of all half heads of a process; the parser needs as much again. Beyond it long ones are refused.
+_ALL_HEADS_BYTES: Final = 64 * 1024 * 1024
 # A chunk of one byte takes six; extensions are read by nobody and could go on for ever.
 _AROUND_BYTES: Final = 64 * 1024
 _AROUND_EACH: Final = 8
 _HEAD_END: Final = b"\r\n\r\n"
+
+
+class HeadRoom:
+    """What the half heads of all connections of a server keep."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
 
 
 class Hearing(web_protocol.RequestHandler):
@@ -41,14 +51,18 @@ class Hearing(web_protocol.RequestHandler):
         "_body_bytes",
         "_deaf",
         "_head_bytes",
+        "_head_room",
         "_head_s",
         "_head_start",
         "_head_timer",
         "_payload",
     )
 
-    def __init__(self, server: Any, header_deadline_ms: int, **arguments: Any) -> None:
+    def __init__(
+        self, server: Any, header_deadline_ms: int, head_room: HeadRoom, **arguments: Any
+    ) -> None:
         super().__init__(server, **arguments)
+        self._head_room = head_room
         self._head_s = header_deadline_ms / MS_PER_S
         self._payload: StreamReader | None = None
         self._deaf = False
@@ -151,11 +165,14 @@ class Hearing(web_protocol.RequestHandler):
     def _head_comes(self, data: bytes) -> None:
         """A head in pieces: from now on it has its deadline, and its size is watched."""
         self._head_bytes += len(data)
+        self._head_room.bytes += len(data)
         self._head_start = (self._head_start + data)[:_KEPT_BYTES]
         if self._head_timer is None:
             self._head_timer = self._loop.call_later(self._head_s, self._head_is_late)
         if self._head_bytes > _HEAD_BYTES:
             self._refuse(too_large(self._head_start))
+        elif self._head_room.bytes > _ALL_HEADS_BYTES and self._head_bytes > _KEPT_BYTES:
+            self._refuse(too_many(self._head_start))
 
     def _body_comes(self, payload: StreamReader, data: bytes) -> None:
         """More of a body; what is said around its chunks must not be most of it."""
@@ -169,6 +186,7 @@ class Hearing(web_protocol.RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
         self._head_start = b""
+        self._head_room.bytes -= self._head_bytes
         self._head_bytes = 0
 
     def _head_is_late(self) -> None:

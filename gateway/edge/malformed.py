@@ -86,6 +86,11 @@ def too_large(seen: bytes) -> Malformed:
     return _malformed(refusals.head_too_large(), seen)
 
 
+def too_many(seen: bytes) -> Malformed:
+    """One of so many half heads that there is no room for more of it."""
+    return _malformed(refusals.overloaded(), seen)
+
+
 def too_slow(seen: bytes) -> Malformed:
     """A head that did not end."""
     return _malformed(refusals.head_timeout(), seen)

@@ -19,7 +19,7 @@ from aiohttp.http import HttpVersion10, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.edge.exchange import BodyBrokenError, Exchange, Writable
-from gateway.edge.hearing import Hearing
+from gateway.edge.hearing import HeadRoom, Hearing
 from gateway.edge.malformed import Malformed, is_odd, no_version, odd_coding
 from gateway.edge.places import Places
 from gateway.telemetry import Telemetry
@@ -60,7 +60,7 @@ class Connection(Hearing, Writable):
     __slots__ = ("_server_of_ours",)
 
     def __init__(self, server: "Server", **arguments: Any) -> None:
-        super().__init__(server, server.bounds.header_deadline_ms, **arguments)
+        super().__init__(server, server.bounds.header_deadline_ms, server.head_room, **arguments)
         self._server_of_ours = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -237,6 +237,7 @@ class Server(web_server.Server):
         self.telemetry = telemetry
         self.bounds = bounds
         self.retiring = False
+        self.head_room = HeadRoom()
         self.cut_from_s = math.inf
         self._places = Places(bounds.max_connections, bounds.quiet_s)
 

@@ -104,6 +104,31 @@ async def _kept(door: Door, stack: AsyncExitStack) -> Wire:
     return wire
 
 
+async def test_half_heads_have_one_room_and_give_it_back(door: Door) -> None:
+    """When it is full a long head is refused; short ones, and whole ones, go on."""
+    room, half = door.node.server.head_room, b"GET /health HTTP/1.1\r\nhost: x\r\nx-a: "
+
+    async def empty() -> bool:
+        return room.bytes == 0
+
+    await until(empty)
+    async with await door.wire() as long, await door.wire() as short:
+        await long.send(half + b"y" * 8_000)
+        await short.send(half)
+
+        async def both() -> bool:
+            return room.bytes == 2 * len(half) + 8_000
+
+        await until(both)
+        room.bytes += 64 * 1024 * 1024
+        reply = await long.ask(b"y")
+        assert (reply.status, reply.json()["code"]) == (503, "SERVICE_OVERLOADED")
+        assert await long.ended() == b""
+        assert (await short.ask(b"y\r\n\r\n")).status == 200
+        room.bytes -= 64 * 1024 * 1024
+    await until(empty)
+
+
 async def test_a_head_that_grows_without_end_is_refused_however_slowly_it_comes(
     door: Door,
 ) -> None:
