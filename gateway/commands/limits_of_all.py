@@ -44,6 +44,8 @@ def _apply(settings: Settings, arguments: argparse.Namespace) -> int:
     if target is None:
         text = "SLUICE_PRODUCTS is not set: the built-in catalogue is in force until a restart"
         raise ConfigurationFault([text])
+    # Not a link to it.
+    target = target.resolve()
     text = text_of(arguments.file)
     wanted, now = judged(arguments.file, text), load_catalogue(target)
     mistakes = obstacles(now, wanted)
