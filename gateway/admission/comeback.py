@@ -21,7 +21,7 @@ from gateway.admission.ask import Hold
 from gateway.admission.gate import Gate
 from gateway.admission.roll import Roll
 from gateway.admission.unposted import Unposted
-from gateway.errors import PostgresUnavailable
+from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.ledger.rows import BalanceRow
 from gateway.redis_link import Node, RedisLink
 
@@ -75,7 +75,8 @@ class Comeback:
             away_since_s = node.away_since_s
             try:
                 await self._bring_up_to_date(node)
-            except PostgresUnavailable as caught:
+            except (PostgresUnavailable, RedisUnavailable) as caught:
+                # The others are not made to wait for this one.
                 fault = caught
                 continue
             # Lost again meanwhile: its next return begins anew.

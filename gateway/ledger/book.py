@@ -181,7 +181,10 @@ class Book(Deeds):
         return [InstanceRow(*row.values()) for row in rows]
 
     async def count_gateways(self, alive_s: int) -> int:
-        """Instances of all nodes that have beaten in the last `alive_s` and are not stopped."""
+        """Instances of all nodes that live: they beat within `alive_s` of the one that beat last.
+
+        Not of now: a ledger that takes no writes for a while does not make them fewer.
+        """
         count: int = await self._postgres.value(self._queries["count_gateways"], alive_s)
         return count
 

@@ -57,9 +57,10 @@ select instance, (extract(epoch from now() - beat_at) * 1000)::bigint as beat_ag
        complete_below, stopped, drained
 from instance where not drained order by beat_at desc limit $1;
 
--- count_gateways: how many instances have beaten in the last seconds and are not stopped
+-- count_gateways: instances that beat in the same seconds as the one that beat last
 select count(*) from instance
-where not stopped and beat_at > now() - $1::integer * interval '1 second';
+where not stopped and beat_at > (select max(beat_at) from instance where not stopped)
+    - $1::integer * interval '1 second';
 
 -- drained_instances: which of these instances have posted all that they decided
 select instance from instance where instance = any ($1::text[]) and drained;
