@@ -32,6 +32,7 @@ class Poster:
         self._gate = gate
         self._telemetry = telemetry
         self._root = root
+        self._settles = True
 
     async def post(self, events: Sequence[bytes]) -> Sequence[BalanceRow]:
         """Post encoded events in one transaction; the newest row of every key they touch.
@@ -53,8 +54,14 @@ class Poster:
         try:
             await self._gate.settle(settlements, rows)
         except RedisUnavailable as fault:
-            _LOG.warning("settle of %d outcomes failed: %s", len(settlements), fault)
+            # Once, and not fifty times a second for as long as it lasts.
+            if self._settles:
+                _LOG.warning("settle of %d outcomes failed: %s", len(settlements), fault)
+            self._settles = False
             return False
+        if not self._settles:
+            _LOG.warning("outcomes are settled again")
+        self._settles = True
         return True
 
     async def _set_aside(self, event: bytes, refused: OutcomesRefused) -> None:

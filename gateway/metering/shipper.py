@@ -39,6 +39,9 @@ MAX_BATCH: Final = 400
 # Settlements that Redis did not take, some 10 MB; more are left to the reaper.
 MAX_UNSETTLED: Final = 20_000
 _SETTLE_AGAIN: Final = 2_000
+# Not each time something is shipped: while one shard of a cluster is away, what is told again is
+# told to the others as well, which have it already.
+_SETTLE_PAUSE_S: Final = 0.5
 _BEAT_EVERY_S: Final = 1.0
 
 
@@ -69,6 +72,7 @@ class Shipper:
         self.trouble = ""
         self._unsettled: dict[str, Settlement] = {}
         self._unsettled_rows: dict[int, BalanceRow] = {}
+        self._settle_again_s = 0.0
 
     async def run_once(self) -> int:
         """Post one batch; answers how many outcomes were posted."""
@@ -142,11 +146,13 @@ class Shipper:
 
     async def _settle_again(self) -> None:
         """Tell Redis what it did not take before."""
-        if not self._unsettled and not self._unsettled_rows:
+        now_s = asyncio.get_running_loop().time()
+        if not (self._unsettled or self._unsettled_rows) or now_s < self._settle_again_s:
             return
         settlements = list(islice(self._unsettled.values(), _SETTLE_AGAIN))
         rows = list(islice(self._unsettled_rows.values(), _SETTLE_AGAIN))
         if not await self._poster.settle(settlements, rows):
+            self._settle_again_s = now_s + _SETTLE_PAUSE_S
             return
         for each in settlements:
             del self._unsettled[each.request_id]

@@ -1,6 +1,7 @@
 """From the spool to the ledger to Redis, with a ledger and a Redis that come and go."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -132,19 +133,28 @@ async def test_settlements_that_redis_does_not_take_are_told_again(shop: Shop) -
         shop.meter.delivered(passage)
     await asyncio.sleep(0.05)
     assert (await shop.gate.holds(f"k:{key_id}"))[0] == 500
-    settle = shop.gate.settle
-    shop.gate.settle = _unavailable  # type: ignore[method-assign, assignment]
+    settle, asked = shop.gate.settle, []
+
+    async def unavailable(*words: object) -> None:
+        asked.append(words)
+        raise RedisUnavailable("away")
+
+    shop.gate.settle = unavailable  # type: ignore[method-assign, assignment]
     assert await shop.shipper.run_once() == 5
+    begun_s = time.monotonic()
+    for _ in range(20):
+        assert await shop.shipper.run_once() == 0
+    # The batch, all of it again, and then twice a second: not each time something could be shipped.
+    assert 1 < len(asked) <= 3 + 2 * (time.monotonic() - begun_s)
     shop.gate.settle = settle  # type: ignore[method-assign]
-    assert await shop.shipper.run_once() == 0
+    async with asyncio.timeout(20):
+        while (await shop.gate.holds(f"k:{key_id}"))[0]:
+            assert await shop.shipper.run_once() == 0
+            await asyncio.sleep(0.02)
     standing = await shop.gate.peek(f"k:{key_id}", ())
     assert (standing.trial, standing.held_tokens) == (GRANT - 50, 0)
     await shop.close()
     assert await shop.proof() == {}
-
-
-async def _unavailable(*_: object) -> None:
-    raise RedisUnavailable("away")
 
 
 async def test_refused_numbers_are_used_again_and_no_admission_is_missing(shop: Shop) -> None:
