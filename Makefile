@@ -6,6 +6,7 @@
 # make bench-speed  beside an empty proxy, nginx, nginx + Lua + Redis; the knee; 1 MB; streams
 # make soak     MINUTES (30) of mixed load at 70 % of the knee: leaks, drift, journal and ledger
 # make bench-quality  how good and how fast the models are, beside bare loops and BM25
+# make nodes   3 gateways, 6 Redis, 2 PostgreSQL as network namespaces: limits, failovers, upgrades (root)
 # make bench-deepsearch  what a research finds, reads and costs; its streams
 # make bench-money  every order of payment events and every place to be killed at: one end
 # make bench-kills  kill -9 of everything at random under load, and the reckoning
@@ -24,7 +25,7 @@
 
 .PHONY: up test check docs pictures dashboards rules lock clean setup
 .PHONY: simulate mutants
-.PHONY: faults fuzz-api bench bench-speed soak bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
+.PHONY: nodes faults fuzz-api bench bench-speed soak bench-restart bench-deepsearch bench-money bench-kills bench-books bench-quality
 .DEFAULT_GOAL := up
 export PYTHON
 
@@ -84,6 +85,10 @@ bench-deepsearch: setup
 
 bench-money: setup
 	@.venv/bin/python -m ops.bench.money_orders
+
+# exec: a killed make takes everything along, and the kernel the rest.
+nodes: setup
+	@exec setpriv --pdeathsig KILL -- .venv/bin/python -m ops.nodes $(ARGS)
 
 bench-restart: setup
 	@.venv/bin/python -m ops.bench.restart
