@@ -25,6 +25,7 @@ from ops.nodes.site import Key, Node, Site
 
 _CUT_S = 12.0
 _RECOVERED_S = 10.0
+_LIMIT = 12
 
 
 async def cuts(site: Site) -> list[Line]:
@@ -52,6 +53,7 @@ async def _one(site: Site, name: str, away: Sequence[Place], ready: int) -> list
         begun_s = time.monotonic()
         await site.net.cut(cut_off.place, *away)
         seen = await _look(site, cut_off, fresh)
+        shared = await _shared(site) if name == "Redis" else []
         await site.net.heal()
         healed_s = time.monotonic()
         await site.until_all_ok(60)
@@ -80,7 +82,27 @@ async def _one(site: Site, name: str, away: Sequence[Place], ready: int) -> list
             sum(e.status not in (200, 429, 503) for e in [*mine, *seen.unknown, *seen.keyless]),
             why=Counter((e.status, e.error) for e in mine).most_common(4),
         ),
+        *shared,
         *(await reckon(site, everything)),
+    ]
+
+
+async def _shared(site: Site) -> list[Line]:
+    """A limit that two nodes share in Redis, while the third has only its part of it."""
+    key = await site.mint(rpm=_LIMIT)
+    want = Want(key.text, key.key_id)
+    passed = Counter[str]()
+    for _ in range(2):
+        asks = [site.crowd.ask(want, node.place) for node in site.nodes for _ in range(30)]
+        passed.update(each.node for each in await asyncio.gather(*asks) if each.ok)
+    alone = passed[site.nodes[0].place.name]
+    return [
+        exactly(
+            f"of 120 pass a limit of {_LIMIT} on the two nodes with Redis",
+            _LIMIT,
+            passed.total() - alone,
+        ),
+        at_most("of 60 on the one without it: its part, a third", _LIMIT / len(site.nodes), alone),
     ]
 
 
