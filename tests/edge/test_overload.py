@@ -135,7 +135,10 @@ async def _at_level(door: Door, level: int) -> None:
     assert sum(is_shed(reply) for reply in replies[:4]) == level
     assert counted.value - before == level
     assert sum(child.value for _, child in telemetry.shed.series()) == counted.value
-    assert ("overload" in door.node.ground.conditions.now()) == (level > 0)
+    door.node.readiness._known = None
+    ready = await door.ask("GET", "/ready")
+    assert ready.status == 200
+    assert ("overload" in ready.json().get("degraded", ())) == (level > 0)
     for one, rank in ((key, 2), (premium, 3)):
         standing = (await door.at_rest(one.subject)).products["embeddings"]
         used = standing.limit_requests - standing.remaining_requests

@@ -55,6 +55,11 @@ async def test_a_dead_service_is_left_alone_at_no_cost_and_found_again(
     """Nobody listens on rerank's port; embeddings beside it go on."""
     is_left_alone(await opened(door, lambda one: rerank_of(door, one), "SERVICE_UNAVAILABLE"))
     assert "rerank" in door.node.ground.conditions.now()["service_breaker"]
+    door.node.readiness._known = None
+    ready = await door.run(door.node.readiness.look())
+    assert ready.http_status == 200
+    assert "service_breaker" in ready.told
+    assert "service_breaker" not in ready.degraded
     counted = door.node.ground.link.round_trips
     for _ in range(20):
         reply = await rerank_of(door, key)
