@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from gateway.errors import PostgresUnavailable
+from gateway.postgres.faults import ServerGone
 from gateway.postgres.servers import Servers, probe
 
 _LOG = logging.getLogger("sluice.postgres")
@@ -66,9 +67,12 @@ class Breaker:
             while True:
                 try:
                     await self._probe(_LATER_S if failures else _FIRST_S)
-                except PostgresUnavailable as fault:
+                except ServerGone as fault:
                     failures += 1
                     self._away(str(fault), failures)
+                except PostgresUnavailable:
+                    # It answers, if only that it has no place for one more connection.
+                    return
                 else:
                     return
                 await asyncio.sleep(_PAUSE_S)

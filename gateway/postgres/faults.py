@@ -18,8 +18,9 @@ from gateway.errors import Fault, PostgresUnavailable
 _PASSING: Final = ("08", "25", "28", "3D", "40", "53", "55", "57", "58")
 # The server takes no writes: a standby by now, or told to be read-only.
 READ_ONLY: Final = "25006"
-# Of the passing ones, those that say that the server as a whole cannot be used.
-_GONE: Final = ("08", "28", "3D", "53300", "57P")
+# Of the passing ones, those that say that the server as a whole cannot be used. Not that it takes
+# no further connection (53300): those that are there go on.
+_GONE: Final = ("08", "28", "3D", "57P")
 
 
 class PostgresRefused(Fault):

@@ -14,6 +14,7 @@ import services.postgres
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.errors import PostgresUnavailable
 from gateway.postgres import Breaker, Postgres, Servers, breaker_of
+from gateway.postgres.faults import ServerGone
 from gateway.postgres.servers import named_by
 from services.postgres import _servers_of
 from tests.control.rig import COST_TOKENS
@@ -201,3 +202,33 @@ async def test_while_it_is_away_only_the_first_call_waits_and_it_is_found_again_
     for pool in pools:
         await pool.close()
     await breaker.close()
+
+
+async def test_a_server_without_a_place_for_one_more_connection_is_not_away() -> None:
+    """Those that are open go on; only who finds no server at all opens the breaker."""
+    looked = asyncio.Event()
+    faults: list[PostgresUnavailable] = [
+        PostgresUnavailable("sorry, too many clients already (53300)"),
+        ServerGone("nobody listens"),
+    ]
+
+    async def probe(_limit_s: float) -> None:
+        looked.set()
+        raise faults[0]
+
+    breaker = Breaker(probe)
+    breaker.failed()
+    await looked.wait()
+    await asyncio.sleep(0)
+    breaker.check()
+    faults.pop(0)
+    breaker.failed()
+
+    async def away() -> bool:
+        return bool(breaker.why)
+
+    await until(away)
+    with pytest.raises(PostgresUnavailable, match="nobody listens"):
+        breaker.check()
+    await breaker.close()
+    breaker.check()
