@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from gateway.products.product import Limits
+from gateway.record import record
 
 TAGS: Final = 256
 # Numbers up to here are exact in Lua (doubles). A larger balance is clamped in Redis' copy only.
@@ -34,7 +35,7 @@ class Code(IntEnum):
     CAPPED_BALANCE = 12
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ask:
     """One request before the gate.
 
@@ -57,7 +58,7 @@ class Ask:
     keyed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """The gate's answer, with the state that it was decided on.
 
@@ -108,7 +109,7 @@ class Grant(IntEnum):
     CAPPED = 6
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extension:
     """`hold_tokens` is what is held now, granted or not; `free_tokens` what no hold covers."""
 
@@ -117,7 +118,7 @@ class Extension:
     free_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settlement:
     """A decided request. `actual_tpm` None: the window stays as it is.
 
@@ -132,7 +133,7 @@ class Settlement:
     cost_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold:
     """Tokens set aside for a request that has not ended. `subject` is `k:<key>` or `a:<addr>`."""
 

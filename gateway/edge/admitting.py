@@ -4,7 +4,6 @@ Refuses to decide: `deciding` asks Redis, or does without it.
 """
 
 import time
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.admission.ask import MAX_COPY_TOKENS, Ask, Code, Decision, tried
@@ -16,6 +15,7 @@ from gateway.edge.overload import PREMIUM, Overload
 from gateway.edge.ratelimit_headers import lines_of
 from gateway.errors import Problem
 from gateway.metering.meter import Meter, Passage
+from gateway.record import record
 from gateway.telemetry import Telemetry
 
 # A hold outlives its request's deadline by this, so that only a lost one is reaped.
@@ -28,7 +28,7 @@ _CAPPED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Admitted:
     """A request that may be forwarded; `lines` are the headers that tell its limits."""
 
@@ -37,7 +37,7 @@ class Admitted:
     lines: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refused:
     """A request that is not let in; `lines` tell the limits where they were looked at."""
 

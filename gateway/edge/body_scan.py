@@ -12,7 +12,6 @@ of these products needs them, and reading them would cost more than the request.
 
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -20,6 +19,7 @@ import orjson
 
 from gateway.edge.refusals import body_unreadable
 from gateway.errors import Problem
+from gateway.record import record
 from gateway.units import KIB
 
 MAX_DEPTH: Final = 512
@@ -55,7 +55,7 @@ class Large(Enum):
 Value = int | float | str | bool | Large | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scanned:
     """The wanted fields that stand at the top level; of a repeated one the last."""
 

@@ -5,7 +5,6 @@ connection turned out to be closed before any byte of an answer.
 """
 
 import time
-from dataclasses import dataclass
 
 from gateway.edge.admitting import Admitted
 from gateway.edge.answer import Answer
@@ -18,9 +17,10 @@ from gateway.edge.upload import Upload
 from gateway.edge.upstream import Upstream, Upstreams
 from gateway.errors import Problem, StaleConnection
 from gateway.products.product import Product
+from gateway.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forwarded:
     """An answer that has begun, on a connection that is this request's until `release`."""
 

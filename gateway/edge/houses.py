@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from gateway.edge import doors, doors_of_web
 from gateway.edge.doors import Door, Kind
 from gateway.products.product import Catalogue, Counting, Family, Product
+from gateway.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """What a request is for.
 

@@ -5,7 +5,6 @@ Below `/web/call` it is the session of a page of ours, and nothing else.
 Refuses to say whether a key may still be used: status and balance are read at admission.
 """
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.admission.scripts import tag_of
@@ -17,6 +16,7 @@ from gateway.edge.exchange import Exchange
 from gateway.errors import Problem
 from gateway.keys.store import KeyStore
 from gateway.products.product import Family
+from gateway.record import record
 
 _BY_SESSION: Final = f"{CALL}/"
 
@@ -28,7 +28,7 @@ class Callers(Protocol):
         """The id of the key of the session that makes this call, or why there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subject:
     """Whose limits and balance count. `text` is `k:<key id>` or `a:<address or IPv6 /64>`."""
 

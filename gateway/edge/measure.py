@@ -8,7 +8,7 @@ kept before the most that such a body may have is held for it.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Self
 
 from gateway.edge import refusals
@@ -30,6 +30,7 @@ from gateway.products.estimator import HoldEstimator
 from gateway.products.holds import Bound, bound_of, wanted_fields
 from gateway.products.product import Counting, Holding, Product
 from gateway.products.searches import form_fields, multipart_fields
+from gateway.record import record
 from gateway.tokenizer import Tokenizer
 from gateway.units import MIB
 
@@ -39,7 +40,7 @@ _IDENTITY: Final = ("", "identity")
 MAX_GATHERED_BYTES: Final = 4 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Measured:
     """A request whose product and hold are known.
 

@@ -5,13 +5,13 @@ and a `usage` that stands deeper than the catalogue says is somebody's text, not
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final
 
 import orjson
 
 from gateway.edge.answer_fields import Headers
+from gateway.record import record
 from gateway.units import KIB
 
 # More than any request can cost, and sums of several stay below 2**63.
@@ -24,7 +24,7 @@ _PREFIX: Final = JSONDecoder()
 Paths = Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reading:
     """What a body says: `tokens` None when it does not tell; `is_error` when it must be free.
 

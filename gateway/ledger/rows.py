@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.errors import Fault
+from gateway.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BalanceRow:
     """The newest state of a key, as the gate copies it: a higher `version` wins.
 

@@ -4,10 +4,11 @@ Refuses to interpret: the ledger's `post_outcomes` reads the same positions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+
+from gateway.record import record
 
 REQUEST_ID: Final = 0
 KIND: Final = 1
@@ -29,7 +30,7 @@ CHARGE: Final = "charge"
 VOID: Final = "void"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """A decided request. `cost_tokens` is 0 for a void; `reported_tokens` None means unreported."""
 

@@ -21,6 +21,7 @@ from gateway.metering.event import CHARGE, VOID, Event
 from gateway.metering.numbers import AdmissionNumbers
 from gateway.metering.outcomes import WHO_PAYS, Charge, Outcome
 from gateway.metering.spool import Spool
+from gateway.record import record
 from gateway.telemetry import Telemetry
 
 
@@ -51,7 +52,7 @@ class Passage:
     untold: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """How a request ended; `cost_tokens` is 0 unless the ending may charge."""
 

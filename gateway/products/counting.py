@@ -8,12 +8,12 @@ Refuses to confuse 0 with None: a report of 0 is 0 tokens, None is no report.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from gateway.products.product import Counting, Product
+from gateway.record import record
 from gateway.units import MAX_TOKENS
 
 VOID: Final = "void"
@@ -24,7 +24,7 @@ _INPUT_COUNTS: Final = (Counting.INPUT, Counting.INPUT_TIMES_ITERATIONS)
 _TEXT_FIELDS: Final = ("input", "query", "documents")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reported:
     """What the service said. `tokens` None: nothing; `charge_rule`: its x-charge-rule."""
 
@@ -32,7 +32,7 @@ class Reported:
     charge_rule: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input:
     """Our own count of an input; not `is_whole`: images and the like in it were not counted.
 
@@ -44,7 +44,7 @@ class Input:
     expected_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Price:
     """Tokens to charge, and the rule by which: one word for the ledger and the client."""
 

@@ -5,13 +5,13 @@ else what such requests cost lately. Refuses to refuse for money: it only names 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.errors import Problem
 from gateway.products.counting import DEFAULT_ITERATIONS
 from gateway.products.product import Holding, Product
 from gateway.products.searches import SEARCH_FIELDS, asked_of
+from gateway.record import record
 
 # A thousand passes over a few samples is already far beyond use; beyond a million is a slip.
 MAX_ITERATIONS: Final = 1_000_000
@@ -39,7 +39,7 @@ class Learned(Protocol):
         """Tokens that few of them exceed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bound:
     """What a request may cost, as far as that is known before.
 

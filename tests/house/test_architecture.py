@@ -9,6 +9,7 @@ RANKS = {
     "gateway": 0,
     "gateway.units": 0,
     "gateway.errors": 0,
+    "gateway.record": 0,
     "gateway.settings": 1,
     "gateway.conditions": 1,
     "gateway.telemetry": 1,
