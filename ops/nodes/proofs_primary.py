@@ -24,6 +24,7 @@ async def primary(site: Site) -> list[Line]:
     first, second = site.primary, site.standby
     lines = await _failover(site, "killed", first, second)
     lines += await _back(first, second)
+    lines += await _alone(site, second, first)
     lines += await _failover(site, "unreachable", second, first)
     return lines
 
@@ -63,6 +64,33 @@ async def _failover(site: Site, name: str, old: Server, new: Server) -> list[Lin
         exactly(
             "the new primary takes writes", False, await new.value("select pg_is_in_recovery()")
         ),
+        *(await reckon(site, part)),
+    ]
+
+
+async def _alone(site: Site, stays: Server, goes: Server) -> list[Line]:
+    """The synchronous standby dies: commits wait until somebody says that they need not."""
+    await site.until_all_ok()
+    keys = [await site.mint() for _ in range(6)]
+    async with load(site, keys) as part:
+        await asyncio.sleep(2)
+        await goes.kill()
+        await asyncio.sleep(_AWAY_S)
+        decided_s = time.monotonic()
+        await stays.commits_on(None)
+        await site.until_all_ok(60)
+        ok_s = time.monotonic()
+        await asyncio.sleep(2)
+    await goes.start()
+    await stays.commits_on(goes.place)
+    return [
+        at_most(
+            "**standby killed**: all nodes are ok by themselves, after commits need it no more",
+            _RECOVERED_S,
+            ok_s - decided_s,
+            " s",
+        ),
+        failed(part),
         *(await reckon(site, part)),
     ]
 
