@@ -28,7 +28,8 @@ async def standby(base: Ground, meter: Meter, shipper: Shipper) -> AsyncIterator
     """Before the first request it is known how many share the limits, and Redis is trusted."""
     book, telemetry = base.book, base.telemetry
     roll = Roll(book.count_gateways, base.settings.workers, asyncio.get_running_loop().time)
-    reads = BalanceReads(book.load_balances, roll, base.settings.postgres_deadline_ms)
+    load = base.revocations.over(book.load_balances)
+    reads = BalanceReads(load, roll, base.settings.postgres_deadline_ms)
     comeback = Comeback(base.link, base.gate, roll, meter, book.take_outbox, shipper.unsettled_rows)
     with suppress(Fault):
         await roll.run_once()

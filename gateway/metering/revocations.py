@@ -16,15 +16,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
 from gateway.admission.gate import Gate
+from gateway.admission.reads import Load
 from gateway.admission.tombs import Tombs
 from gateway.conditions import Conditions
 from gateway.errors import PostgresUnavailable, RedisUnavailable, SpoolUnavailable
 from gateway.ledger.book import Book
-from gateway.ledger.rows import DeedRefusal
+from gateway.ledger.rows import BalanceRow, DeedRefusal
 from gateway.metering.revocation_files import RevocationFiles, Wanted
 from gateway.postgres import PostgresRefused
 
@@ -88,6 +90,17 @@ class Revocations:
             return await self._tombs.is_revoked(key_id)
         except RedisUnavailable:
             return False
+
+    def over(self, load: Load) -> Load:
+        """The same rows, those of keys in the journal as the ledger is about to have them."""
+
+        async def loaded(key_ids: Sequence[int]) -> Sequence[BalanceRow]:
+            return [
+                replace(row, status=REVOKED) if self._files.has(row.key_id) else row
+                for row in await load(key_ids)
+            ]
+
+        return loaded
 
     async def run_once(self) -> int:
         """Do what is wanted; how many were done. Raises PostgresUnavailable, RedisUnavailable."""

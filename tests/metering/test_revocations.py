@@ -89,6 +89,9 @@ async def test_one_is_out_at_once_and_done_once_by_whoever_comes(house: House) -
     assert await house.away.take(key_id) is Taken.NOW
     assert await house.status(key_id) == ("active", "revoked")
     assert await house.away.is_ended(key_id)
+    # Who reads the ledger instead of Redis is told so on this machine before the ledger knows.
+    (row,) = await house.here.over(house.book.load_balances)([key_id])
+    assert row.status == "revoked"
     with pytest.raises(PostgresUnavailable):
         await house.away.run_once()
     assert house.conditions.now()["revocations_waiting"] == "1 in the journal"
