@@ -4,17 +4,21 @@
     window.lua, limits.lua, shadow.lua   parts shared by the scripts
     admit, judge (both behind decide), extend, settle, correct, peek, orphan, reassert   the scripts
     scripts   joins the parts, names the keys, encodes what a script is given
-    window, shadow, model   the pure twins of window.lua, of shadow.lua, and of admit, judge, extend,
+    window, shadow, model   the pure twins of window.lua, shadow.lua, and of admit, judge, extend,
               settle, correct; `rule` is what a request meets in its windows, for all of them
-    local     the limiter of one process while Redis is away
+    local, unposted   the rules of a process that decides alone, and what it owes (pure)
+    alone     decides without Redis: by parts of the limits, and by the ledger's row
+    reads, roll   rows that are not older than the request; among how many limits are divided
+    comeback  what Redis is told before it is believed again
     refusals  the memory of refusals
     riders    decided requests of which Redis is still to be told
     orphans   holds that nobody will settle
     gate      what the pipeline, the shipper and the reaper call
 
 What fails, and what then happens
-    Redis away, slow or frozen   with a key RedisUnavailable within the deadline, at once while it
-                                 stays away; without a key a local decision, counted
+    Redis away, slow or frozen   RedisUnavailable within the deadline, at once while it stays away;
+                                 `alone` decides then, counted (ops/decisions/admission.md)
+    Redis back, with old copies  what is about keys fails until `comeback` has told it what changed
     Redis emptied or restarted   BALANCE_NOT_LOADED, healed by one put_balance; scripts are loaded
                                  by the link; `reassert` puts the holds of running requests back
     a settle is lost             the shipper tells it again; else the next newer balance heals the
@@ -23,8 +27,8 @@ What fails, and what then happens
                                  places and balances are free for a key's next requests
     admit's reply is lost        the same request id again is ALREADY_HELD, or the reaper voids it
     a slot moves                 MOVED, ASK and TRYAGAIN are followed within the deadline
-    a shard is lost              its subjects fail, the others go on (the cluster has to be set to
-                                 cluster-require-full-coverage no)
+    a shard is lost              its subjects are decided alone, the others go on (the cluster has
+                                 to be set to cluster-require-full-coverage no)
 
 Where the promise of the window fails, once and by at most one more limit: Redis' clock steps
 forward, a failover goes to a replica that lags, Redis' memory is lost. When its clock steps back,

@@ -12,7 +12,7 @@ from gateway.admission.alone import Alone
 from gateway.admission.ask import Ask, Code, Decision
 from gateway.admission.gate import Gate
 from gateway.edge.identify import Subject
-from gateway.errors import Fault, RedisUnavailable
+from gateway.errors import RedisUnavailable
 from gateway.ledger.book import Book
 from gateway.metering.meter import Meter, Passage, Verdict
 from gateway.metering.outcomes import Outcome
@@ -49,7 +49,8 @@ class Decider:
         except asyncio.CancelledError:
             self.give_up(passage, _LEFT)
             raise
-        except Fault:
+        except BaseException:
+            # Also a bug of ours must leave no number open.
             self.give_up(passage)
             raise
         return decision

@@ -9,8 +9,8 @@ from typing import Final
 
 DEGRADED_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "local_limits": "no key, Redis away: let in by this process's share of the limits",
-        "local_money": "key, Redis away: let in on the ledger's row and this process's share",
+        "local_limits": "no key, Redis away: decided by this process's share of the limits",
+        "local_money": "key, Redis away: decided on the ledger's row and this process's share",
         "local_capped": "key, Redis away: 503, as the local share is used up",
         "limits_away": "503: limits or holds cannot be looked at while Redis is away",
         "unknown_key": "503: PostgreSQL away, and nothing known here of the key or its balance",
