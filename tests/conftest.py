@@ -16,9 +16,15 @@ from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from gateway.embedded.wire import redis_command
 from tests.databases import Databases, execute, of_database
+from tests.faults.quarter import quarter_of_today
 
 SCHEMA = Path(__file__).resolve().parent.parent / "sql" / "schema.sql"
 TEMPLATE = "sluice_template"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which cells of the fault matrix this run was for."""
+    terminalreporter.write_line(f"fault matrix: FAULTS_QUARTER={quarter_of_today()}")
 
 
 @pytest.fixture(scope="session")

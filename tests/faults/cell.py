@@ -10,143 +10,26 @@
 """
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import orjson
 
-from tests.crash.house import Key, until
+from tests.crash.house import until
+from tests.faults.crowd import HEALED_S, Cell, Crowd, Run
 from tests.faults.house import LOW_RPM, PLACES, FaultHouse
 from tests.faults.journal import Asked, Client, Entry, ready
-from tests.faults.points import Ambush, Point
-from tests.faults.targets import MANNERS, Fault, Manner, Target
+from tests.faults.points import Ambush
+from tests.faults.targets import Fault, Target
 from tests.faults.topups import TopUps
 
-CLIENTS = 10
-REQUESTS = 20
-# Until here each client asks without waiting for the end of the fault.
-_BEFORE_HEALED = 13
 # A fault lasts no longer than this once all that is to be seen of it was seen.
 _FAULT_S = 1.2
 _TOLD_S = 60.0
-HEALED_S = 60.0
 _POINT_S = 60.0
 WIDE = {"rpm": 10**6, "tpm": 10**9, "concurrency": 10**4}
-CAP = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A place in the matrix."""
-
-    target: Target
-    point: Point
-    streamed: bool
-
-    @property
-    def manner(self) -> Manner:
-        """In rotation, so that each target meets each of its manners."""
-        manners = MANNERS[self.target]
-        number = list(Point).index(self.point) + 3 * self.streamed
-        return manners[(number + self.streamed * (len(manners) == 3)) % len(manners)]
-
-    @property
-    def name(self) -> str:
-        kind = "streamed" if self.streamed else "whole"
-        return f"{self.target.value} {self.manner.value}, {self.point.value}, {kind}"
-
-
-@dataclass
-class Run:
-    """What a cell has gathered."""
-
-    cell: Cell
-    fault: Fault
-    keys: list[Key] = field(default_factory=list)
-    low: list[Key] = field(default_factory=list)
-    address: str = ""
-    entries: list[Entry] = field(default_factory=list)
-    place: int | None = None
-    told: list[str] = field(default_factory=list)
-    healed_s: float = 0.0
-    first_arrival: int = 0
-    local_before: int = 0
-    after: list[Entry] = field(default_factory=list)
-
-
-class Crowd:
-    """The clients of one cell."""
-
-    def __init__(self, house: FaultHouse, run: Run) -> None:
-        self._house = house
-        self._run = run
-        self._prices = iter(range(1, 10**6))
-        self._mark = os.urandom(4).hex()
-        self.healed = asyncio.Event()
-        self.waiting = 0
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def begin(self) -> None:
-        """All of them."""
-        self._tasks = [asyncio.create_task(self._client(number)) for number in range(CLIENTS)]
-
-    @property
-    def all_wait(self) -> bool:
-        """Whether each has used up its share of the fault."""
-        return self.waiting == CLIENTS or all(task.done() for task in self._tasks)
-
-    async def end(self) -> None:
-        """Until all is asked; then what has a name and no answer is asked for once more."""
-        self.healed.set()
-        await asyncio.gather(*self._tasks)
-
-    async def cancel(self) -> None:
-        """Nobody asks any more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def ask_for(self, number: int, count: int) -> tuple[Asked, int | None]:
-        """What the client of this number asks for the n-th time.
-
-        Six have keys that nothing limits, of whom two cap each charge and two name each request;
-        two have a key with a low limit; two are anonymous.
-        """
-        run, price = self._run, next(self._prices)
-        streamed = run.cell.streamed
-        if number >= 8:
-            return Asked(None, price, streamed, run.address), None
-        key = run.keys[number % len(run.keys)] if number < 6 else run.low[number - 6]
-        name = f"{self._mark}-{number}-{count}" if number in (4, 5) else None
-        cap = CAP if number in (2, 3) else None
-        return Asked(key.text, price, streamed, cap=cap, name=name), key.key_id
-
-    async def _client(self, number: int) -> None:
-        run, ports = self._run, self._house.ports
-        client = Client(ports[number % PLACES], run.address if number >= 8 else "127.0.0.1")
-        try:
-            for count in range(REQUESTS):
-                if count == _BEFORE_HEALED:
-                    self.waiting += 1
-                    await self.healed.wait()
-                asked, key_id = self.ask_for(number, count)
-                entry = Entry(asked, key_id)
-                run.entries.append(entry)
-                if self.healed.is_set():
-                    run.after.append(entry)
-                seen = await client.ask(asked)
-                entry.seen.append(seen)
-                if seen.status not in (200, 429):
-                    await asyncio.sleep(0.02)
-                    if asked.name is not None:
-                        # As one who wants it once: again, under the same name.
-                        entry.seen.append(await client.ask(asked))
-        finally:
-            await client.hang_up()
 
 
 async def _prepare(house: FaultHouse, run: Run) -> None:
@@ -244,7 +127,10 @@ async def _insist(house: FaultHouse, run: Run) -> None:
                 entry.seen.append(await client.ask(entry.asked))
                 return entry.whole is not None
 
-            await until(answered, HEALED_S, 0.1)
+            try:
+                await until(answered, HEALED_S, 0.1)
+            except TimeoutError:
+                raise AssertionError(f"no answer under its name: {entry}") from None
     finally:
         await client.hang_up()
 

@@ -1,20 +1,12 @@
-"""All 96 cells, and the quarter of them that a run of the suite takes.
+"""All 96 cells, and the quarters of them: three cells of each target; four quarters have all."""
 
-A quarter has three cells of each target; four quarters have all. Which one is `FAULTS_QUARTER`
-(0 to 3), else the day's number: so the same day gives the same cells wherever it runs.
-"""
-
-import os
-import time
-
-from tests.faults.cell import Cell
+from tests.faults.crowd import Cell
 from tests.faults.points import Point
+from tests.faults.quarter import QUARTERS
 from tests.faults.targets import Target
 
-QUARTERS = 4
 # Of each target in a quarter.
 PER_TARGET = 3
-_DAY_S = 86_400
 
 
 def every_cell() -> list[Cell]:
@@ -35,9 +27,3 @@ def quarter_of(number: int) -> list[Cell]:
         for place, cell in enumerate(each for each in every_cell() if each.target is target)
         if (place + target_number) % QUARTERS == number % QUARTERS
     ]
-
-
-def quarter_of_today() -> int:
-    """As the module says."""
-    text = os.environ.get("FAULTS_QUARTER", "")
-    return int(text) % QUARTERS if text else int(time.time() // _DAY_S) % QUARTERS

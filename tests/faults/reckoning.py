@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tests.crash.house import GRANT, Posted, until
-from tests.faults.cell import CLIENTS, HEALED_S, Run
+from tests.faults.crowd import CLIENTS, HEALED_S, Run
 from tests.faults.house import ANONYMOUS_RPM, LOW_RPM, FaultHouse
 
 # Of one gateway's clients, each has two answers at most within 20 ms of a kill.
@@ -170,9 +170,13 @@ async def _windows(house: FaultHouse, run: Run) -> list[str]:
             )
     low = {key.key_id for key in run.low}
     refused = [e for e in run.entries if e.key_id in low and e.seen and e.seen[-1].status == 429]
-    if not refused and not run.fault.away_from_redis:
+    if not refused and not run.fault.may_spare_limits and not _was_shed(run):
         wrong.append("no limit was reached, so nothing is known of them")
     return wrong
+
+
+def _was_shed(run: Run) -> bool:
+    return any(_SHED in seen.why for entry in run.entries for seen in entry.seen)
 
 
 async def _decided_alone(house: FaultHouse, run: Run) -> int:
@@ -193,7 +197,7 @@ def _healed(run: Run) -> list[str]:
     return [
         f"failed behind the fault: {entry}"
         for entry in run.after
-        if entry.seen and entry.seen[0].status not in (200, 429) and _SHED not in entry.seen[0].why
+        if entry.seen and entry.seen[-1].status not in (200, 429)
     ]
 
 

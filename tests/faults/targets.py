@@ -136,6 +136,11 @@ class Fault:
         """Whether gateways may have to admit by themselves."""
         return self.target in (Target.REDIS_LINK, Target.REDIS)
 
+    @property
+    def may_spare_limits(self) -> bool:
+        """Whether so much fails before admission that nobody need reach a limit."""
+        return self.away_from_redis or self.target is Target.SERVICE_LINK
+
     async def prepare(self) -> None:
         """What would take too long at the point: who belongs to PostgreSQL."""
         if self.target is Target.POSTGRES:

@@ -6,7 +6,8 @@
 import pytest
 
 from tests.faults.conftest import Houses
-from tests.faults.matrix import PER_TARGET, quarter_of, quarter_of_today
+from tests.faults.matrix import PER_TARGET, quarter_of
+from tests.faults.quarter import quarter_of_today
 from tests.faults.run import one
 from tests.faults.targets import Target
 
