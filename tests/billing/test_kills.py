@@ -12,6 +12,7 @@ from gateway.embedded.postgres_server import PostgresServer
 from gateway.redis_link import RedisLink
 from tests.billing.kills import Fresh, ends, steps_of_a_story
 from tests.billing.lives import AFTER, BEFORE
+from tests.conftest import TEMPLATE
 from tests.databases import of_database
 
 MEDIUM = 1_000_000_000
