@@ -44,6 +44,7 @@ class Report:
 
     to: Path
     redis: RedisProgram
+    version: str
     begun_s: float = field(default_factory=time.monotonic)
     parts: list[tuple[str, list[Line], float]] = field(default_factory=list)
 
@@ -66,6 +67,7 @@ class Report:
             load=f"{os.getloadavg()[0]:.0f}",
             python=platform.python_version(),
             redis=self.redis.version,
+            version=self.version,
             timeout=NODE_TIMEOUT_MS,
             seconds=f"{time.monotonic() - self.begun_s:.0f}",
             wrong=self.wrong,
@@ -89,7 +91,8 @@ async def inside(
     folder: Path, repository: Path, names: Sequence[str], to: Path, earlier: str
 ) -> int:
     """All of it; the exit code."""
-    report = Report(to, redis_program(repository))
+    head = await run("git", "-C", str(repository), "rev-parse", "--short", "HEAD")
+    report = Report(to, redis_program(repository), head.strip())
     old, commit = ROOT, ""
     if "upgrade" in names:
         commit = earlier or await _earlier(repository)
