@@ -53,7 +53,7 @@ from tests.simulation.postgres_door import Names, Postgres
 from tests.simulation.redis_store import CLOCK_US
 
 PEPPER, PREFIX = "a pepper for nobody's keys", "slc_"
-SHIP_MS, PULSE_MS, REAP_MS, OUTBOX_MS = 200, 500, 2_000, 500
+SHIP_MS, PULSE_MS, REAP_MS, OUTBOX_MS = 200, 500, 2_000, 1_000
 BLOCK = 150
 VARIANTS = (
     (Limits(4, 300, 2), Limits(8, 600, 3), Limits(3, None, 2)),

@@ -29,8 +29,6 @@ def at_any_time(world: World) -> None:
 def at_rest(world: World) -> None:
     """After the last fault, when everything has had its time."""
     at_any_time(world)
-    world.watcher.compare(world.talk.call)
-    _copies(world)
     for name, subject in world.watcher.subjects.items():
         demand(not subject.holds, "all holds are gone", (name, subject.holds))
     demand(not world.twin.outbox, "the outbox is empty", world.twin.outbox)
@@ -55,6 +53,8 @@ def at_rest(world: World) -> None:
     for journal in world.journals:
         _client(world, journal)
     _charges(world)
+    world.watcher.compare(world.talk.hashes("*}h:*"))
+    _copies(world)
 
 
 def _never_overspent(world: World) -> None:
@@ -123,19 +123,16 @@ def _local_windows(world: World) -> None:
 
 
 def _copies(world: World) -> None:
+    there = world.talk.hashes("*}b:*")
     for name, subject in world.watcher.subjects.items():
         if subject.copy is None:
             continue
         key = world.twin.keys[int(name[2:])]
-        flat = world.talk.call("HGETALL", next(iter(world.talk.call("KEYS", f"*}}b:{name}"))))
-        found = {flat[n].decode(): flat[n + 1].decode() for n in range(0, len(flat), 2)}
+        found = next(fields for at, fields in there.items() if at.endswith(f"}}b:{name}"))
         told = (int(found["version"]), int(found["trial"]), int(found["paid"]), found["status"])
         truth = (key.version, key.trial, key.paid, key.status)
-        demand(
-            told == truth and found["tier"] == key.tier,
-            "Redis' copy is the ledger's row",
-            (name, told, truth),
-        )
+        fine = told == truth and found["tier"] == key.tier
+        demand(fine, "Redis' copy is the ledger's row", (name, told, truth))
 
 
 def _admitted_end(world: World) -> None:

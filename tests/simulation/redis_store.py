@@ -16,7 +16,9 @@ from gateway.redis_link import encode
 # What the gate is told for a clock: 16 digits, as the microseconds that replace them have.
 CLOCK_US = 1_111_111_111_111_111
 _CLOCK = b"%d" % CLOCK_US
-_AGE_EVERY_MS = 1_000
+# Nothing but a window's idle rest is late by it: the scripts know what has died.
+_AGE_EVERY_MS = 10_000
+_BEAT = b"{s000}beat:"
 
 # KEYS of the run with what the product has set as their lives since, in virtual time.
 _AGE = """
@@ -36,6 +38,15 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     out[#out + 1] = key
     out[#out + 1] = string.format('%.0f', ends)
   end
+end
+return out
+"""
+# All there is of a kind of hash: key, its fields and values, ...
+_DUMP = """
+local out = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+  out[#out + 1] = key
+  out[#out + 1] = redis.call('HGETALL', key)
 end
 return out
 """
@@ -59,13 +70,24 @@ class Talk:
         self._socket.connect(path)
         self.age = self.call("SCRIPT", "LOAD", _AGE)
         self.save = self.call("SCRIPT", "LOAD", _SAVE)
-        self.really_loaded: set[bytes] = set()
+        self._dump = self.call("SCRIPT", "LOAD", _DUMP)
+        # The name of each script that the server really has.
+        self.loaded: dict[bytes, bytes] = {}
 
     def close(self) -> None:
         self._socket.close()
 
     def call(self, *words: Any) -> Any:
         return self.raw(encode(*words), 1)[1][0]
+
+    def hashes(self, pattern: str) -> dict[str, dict[str, str]]:
+        """All hashes whose key has this form, by what stands behind its last `}x:`."""
+        flat = self.call("EVALSHA", self._dump, 0, pattern)
+        found = {}
+        for key, words in zip(flat[::2], flat[1::2], strict=True):
+            texts = [word.decode() for word in words]
+            found[key.decode()] = dict(zip(texts[::2], texts[1::2], strict=True))
+        return found
 
     def raw(self, data: bytes, count: int) -> tuple[bytes, list[Any]]:
         """The bytes of so many replies, and the replies."""
@@ -92,6 +114,7 @@ class Store:
         self._scripts: set[bytes] = set()
         self._lives: dict[bytes, int] = {}
         self._aged_ms = 0
+        self._beats: dict[bytes, int] = {}
         self._snapshot: list[bytes] = []
         self._snapshot_lives: dict[bytes, int] = {}
         talk.call("FLUSHALL")
@@ -112,6 +135,7 @@ class Store:
         """Another process: with nothing, or with what the last snapshot had."""
         self.talk.call("FLUSHALL")
         self._lives = {}
+        self._beats.clear()
         if old:
             for place in range(0, len(self._snapshot), 2):
                 key, dump = self._snapshot[place : place + 2]
@@ -157,6 +181,8 @@ class Store:
         if b"$4\r\nINFO" in head:
             text = b"role:master\r\ncluster_enabled:0\r\nrun_id:%b\r\n" % self._run_id
             return b"$%d\r\n%b\r\n" % (len(text), text)
+        if _BEAT in command:
+            return self._beat(command, now_us // 1_000)
         if b"$4\r\nTIME" in head:
             seconds, us = b"%d" % (now_us // 1_000_000), b"%d" % (now_us % 1_000_000)
             parts = (len(seconds), seconds, len(us), us)
@@ -167,12 +193,21 @@ class Store:
         words = _words(command)
         if words[1] == b"EXISTS":
             return b"*1\r\n:%d\r\n" % (words[2] in self._scripts)
-        sha = hashlib.sha1(words[2]).hexdigest().encode()
-        if sha not in self.talk.really_loaded:
-            self.talk.raw(command, 1)
-            self.talk.really_loaded.add(sha)
+        sha = self.talk.loaded.get(words[2])
+        if sha is None:
+            sha = self.talk.loaded[words[2]] = self.talk.raw(command, 1)[1][0]
         self._scripts.add(sha)
         return b"$40\r\n%b\r\n" % sha
+
+    def _beat(self, command: bytes, now_ms: int) -> bytes:
+        """A key that only tells that somebody lives: SET with PX and GET, or EXISTS."""
+        words = _words(command)
+        known = self._beats.get(words[1], 0) > now_ms
+        if words[0] == b"EXISTS":
+            return b":%d\r\n" % known
+        assert words[0] == b"SET", words
+        self._beats[words[1]] = now_ms + int(words[4])
+        return b"$1\r\n1\r\n" if known else b"$-1\r\n"
 
     def _age(self, now_ms: int) -> None:
         self._aged_ms = now_ms

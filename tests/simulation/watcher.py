@@ -259,15 +259,13 @@ class Watcher:
 
     # ---------------------------------------------------------------- what is there
 
-    def compare(self, ask_redis: Callable[..., Any]) -> None:
-        """Holds and copies in Redis are as they ought to be, and add up."""
-        for key in ask_redis("KEYS", "*}h:*"):
-            name = key.partition(b"}h:")[2].decode()
-            demand(bool(self.of(name).holds), "no hold that was not made", key)
+    def compare(self, hashes: dict[str, dict[str, str]]) -> None:
+        """Holds in Redis, by key, are as they ought to be, and add up."""
+        there = {key.partition("}h:")[2]: fields for key, fields in hashes.items()}
+        for name, fields in there.items():
+            demand(bool(self.of(name).holds), "no hold that was not made", (name, fields))
         for name, subject in self.subjects.items():
-            key = next(iter(ask_redis("KEYS", f"*}}h:{name}")), None)
-            flat = ask_redis("HGETALL", key) if key else []
-            found = {flat[n].decode(): flat[n + 1] for n in range(0, len(flat), 2)}
+            found = there.get(name, {})
             ids = {word for word in found if not word.startswith("#")}
             demand(ids == subject.holds.keys(), "the holds", (name, ids, subject.holds))
             demand(int(found.get("#held", 0)) == subject.held(), "the sum of holds", found)
