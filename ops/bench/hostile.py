@@ -8,6 +8,7 @@ attackers are processes of their own, so that they do not hold up the clock of t
 import asyncio
 import contextlib
 import json
+import os
 import re
 import resource
 import sys
@@ -163,8 +164,10 @@ embeddings all the time, and attackers in processes of their own. Each attack la
 behind {quiet:.0f} quiet ones; p50 and p99 are those of the clients during it, divided by those of
 the quiet time before. In its first seconds an attack connects, which costs the gateway a handshake,
 a task and a timer each. A service (the reader) is away all the time. All on one machine: what the
-attackers compute is missing where they share its processors. Memory that was used once stays with
-the process and is used again.
+attackers compute is missing where they share its processors: {cores}, load {load:.0f} at the
+end, so a ratio says little where the load is far above that. Memory that was used once stays with
+the process and is used again: what a connection takes is seen in the first attack of its kind.
+"reset" is a client that was let go (503) and went on sending.
 
 """
 COLUMNS: Final = (
@@ -223,7 +226,13 @@ def main() -> None:
     number = int(sys.argv[1]) if len(sys.argv) > 1 else CONNECTIONS
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100
     rows = asyncio.run(measure(min(number, most)))
-    text = HEAD.format(clients=_CLIENTS, seconds=_ATTACK_S, quiet=_QUIET_S)
+    text = HEAD.format(
+        clients=_CLIENTS,
+        seconds=_ATTACK_S,
+        quiet=_QUIET_S,
+        cores=os.cpu_count(),
+        load=os.getloadavg()[0],
+    )
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *(r.line() for r in rows)]
     (HERE / "hostile.md").write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
 
