@@ -44,6 +44,7 @@ SAMPLES: dict[str, Any] = {
     "seconds": 30,
     "status": 500,
     "wait_ms": 1_234,
+    "what": "requests per minute",
     "why": "it is broken",
 }
 SAMPLES_OF: dict[str, dict[str, Any]] = {"deed_refused": {"why": DeedRefusal.NOT_ENOUGH}}
