@@ -72,14 +72,38 @@ async def service() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
+@pytest.fixture(scope="session")
+def migrated() -> Iterator[Path]:
+    """The folder of a PostgreSQL that has the schema and does not run, to be copied."""
+
+    async def make(folder: Path) -> None:
+        server = PostgresServer(folder)
+        await server.start()
+        await bring_up_to_date(server.dsn)
+        await server.stop()
+
+    folder = Path(tempfile.mkdtemp(prefix="sluice-migrated-"))
+    folder.chmod(0o755)
+    asyncio.run(make(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+async def copied(source: Path, target: Path) -> None:
+    """All of a server's folder, with its owners."""
+    words = ("cp", "-a", str(source / "postgres"), str(target))
+    process = await asyncio.create_subprocess_exec(*words)
+    assert await process.wait() == 0
+
+
 @pytest.fixture
-async def stage(service: str) -> AsyncIterator[Stage]:
+async def stage(service: str, migrated: Path) -> AsyncIterator[Stage]:
     """PostgreSQL with the schema, Redis, a service."""
     folder = Path(tempfile.mkdtemp(prefix="sluice-degraded-"))
     folder.chmod(0o755)
+    await copied(migrated, folder)
     postgres, redis = PostgresServer(folder), RedisServer(folder)
     await asyncio.gather(postgres.start(), redis.start())
-    await bring_up_to_date(postgres.dsn)
     yield Stage(folder, postgres, redis, service)
     await asyncio.gather(postgres.stop(), redis.stop())
     shutil.rmtree(folder, ignore_errors=True)

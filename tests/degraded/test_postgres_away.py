@@ -108,7 +108,7 @@ async def _through(
     credit = {"tokens": 5, "bucket": "paid", "ref": kind}
     async with FAULTS[kind](stage):
         await until_told(door, "ledger_read_only" if reads else "postgres")
-        for _ in range(20):
+        for _ in range(5):
             assert (await spend(door, key)).status == 200
             spent += 1
         assert (await door.ask("GET", "/https://a.example/", host="r.localhost")).status == 200
@@ -117,12 +117,9 @@ async def _through(
         assert (await door.ask("GET", "/live")).json() == {"status": "ok"}
         await _money_is_503(door, key, cold)
         assert (await door.ops("POST", path, document=credit)).status == 503
-        async with stage.open(POSTGRES_DEADLINE_MS="1000") as other:
-            told = await spend(other, key)
-            if reads:
-                assert told.status == 200
-                spent += 1
-            else:
+        if not reads:
+            async with stage.open(POSTGRES_DEADLINE_MS="1000") as other:
+                told = await spend(other, key)
                 assert told.status == 503
                 assert told.has("retry-after")
                 assert "nothing is known here of this key" in told.json()["message"]

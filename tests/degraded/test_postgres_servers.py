@@ -20,7 +20,7 @@ from services.postgres import _servers_of
 from tests.control.rig import COST_TOKENS
 from tests.control.test_transfer import number, premium
 from tests.crash.house import until
-from tests.degraded.conftest import RECOVERY_S, Stage, ready
+from tests.degraded.conftest import RECOVERY_S, Stage, copied, ready
 from tests.embedded.processes import kill_postgres
 
 
@@ -36,22 +36,13 @@ async def standby_of(stage: Stage) -> AsyncIterator[PostgresServer]:
     await stage.postgres.stop()
     folder = Path(f"{stage.folder}-standby")
     other = PostgresServer(folder)
-    source, copy = stage.folder / "postgres", folder / "postgres"
-    await asyncio.to_thread(shutil.copytree, source, copy, symlinks=True)
-    await asyncio.to_thread(_give, source, copy)
-    folder.chmod(0o755)
+    folder.mkdir(mode=0o755)
+    await copied(stage.folder, folder)
     (folder / "postgres" / "cluster" / "standby.signal").touch()
     await asyncio.gather(stage.postgres.start(), other.start())
     yield other
     await other.stop()
     await asyncio.to_thread(shutil.rmtree, folder)
-
-
-def _give(source: Path, copy: Path) -> None:
-    """The copy belongs to whom the source belongs."""
-    for path in [source, *source.rglob("*")]:
-        if not path.is_symlink():
-            shutil.chown(copy / path.relative_to(source), path.stat().st_uid, path.stat().st_gid)
 
 
 @pytest.mark.parametrize(
