@@ -1,5 +1,6 @@
 """Outcomes and numbers on their way: nothing changes in between, no number is forgotten."""
 
+import sys
 from typing import Any
 
 import orjson
@@ -53,13 +54,16 @@ def test_an_array_of_another_length_is_refused(length: int) -> None:
         decode(array)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["take", "back", "post"]), st.integers(0, 50))))
+@given(
+    st.lists(st.tuples(st.sampled_from(["take", "back", "post"]), st.integers(0, 50))),
+    st.sampled_from([1, 3, 4_096]),
+)
 @settings(max_examples=200, deadline=None)
 def test_every_number_below_the_mark_is_posted_or_named_as_unused(
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, int]], trim_at: int
 ) -> None:
     """In any order of taking, giving back and posting; no number is out twice at a time."""
-    numbers, out, posted = AdmissionNumbers(), list[int](), set[int]()
+    numbers, out, posted = AdmissionNumbers(trim_at=trim_at), list[int](), set[int]()
     for what, which in steps:
         if what == "take" or not out:
             number = numbers.take()
@@ -79,3 +83,16 @@ def test_every_number_below_the_mark_is_posted_or_named_as_unused(
         assert posted.isdisjoint(state.unused)
         assert all(numbers.is_posted(n) for n in posted)
         assert not any(numbers.is_posted(n) for n in out)
+
+
+def test_a_million_numbers_that_wait_for_the_ledger_take_a_megabyte() -> None:
+    """An hour without PostgreSQL: the outcomes are on the disk, their numbers here."""
+    numbers = AdmissionNumbers()
+    for _ in range(1_000_000):
+        numbers.take()
+    assert numbers.completeness().complete_below == 1
+    assert sys.getsizeof(numbers._marks) < 1_200_000
+    for number in range(1, 1_000_001):
+        numbers.posted(number)
+    assert numbers.completeness().complete_below == 1_000_001
+    assert sys.getsizeof(numbers._marks) < 10_000
