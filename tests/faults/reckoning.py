@@ -13,7 +13,9 @@ its clients can have had in the moments before a mark of delivery is written.
 """
 
 import time
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.crash.house import GRANT, Posted, until
@@ -23,6 +25,8 @@ from tests.faults.house import ANONYMOUS_RPM, LOW_RPM, FaultHouse
 # Of one gateway's clients, each has two answers at most within 20 ms of a kill.
 MOST_GIVEN_BACK = 2 * CLIENTS
 _SHED = "SERVICE_OVERLOADED"
+# A window less what a request may take from its admission to its service.
+_WINDOW_S = 55.0
 # Numbers of a gateway are told every second.
 _COUNTED_S = 10.0
 
@@ -146,20 +150,20 @@ def _strange(run: Run, posted: list[Posted]) -> list[str]:
 
 
 async def _windows(house: FaultHouse, run: Run) -> list[str]:
-    """All of a cell lies within 60 s, so what reached the services is what the window let in.
+    """In no time as long as a window did more requests reach the services than the limit.
 
     More than the limit, up to one limit more each, may pass where gateways had to decide without
     Redis, which they must have counted, and where Redis has lost its memory.
     """
-    reached: dict[str, set[str]] = {}
+    reached: dict[str, dict[str, float]] = {}
     for each in house.services.arrivals[run.first_arrival :]:
-        reached.setdefault(each.subject, set()).add(each.request_id)
+        reached.setdefault(each.subject, {}).setdefault(each.request_id, each.at_s)
     limits = {key.subject: LOW_RPM for key in run.low}
     limits |= {name: ANONYMOUS_RPM for name in reached if run.address in name}
     forgot = int(run.fault.forgets_windows)
     wrong = []
     for subject, limit in limits.items():
-        count = len(reached.get(subject, ()))
+        count = _most_in_a_window(reached.get(subject, {}).values())
         alone = 0
         if count > limit * (1 + forgot):
             alone = await _decided_alone(house, run)
@@ -173,6 +177,14 @@ async def _windows(house: FaultHouse, run: Run) -> list[str]:
     if not refused and not run.fault.may_spare_limits and not _was_shed(run):
         wrong.append("no limit was reached, so nothing is known of them")
     return wrong
+
+
+def _most_in_a_window(moments: Iterable[float]) -> int:
+    """Of these the most that lie within a window."""
+    found = sorted(moments)
+    return max(
+        (bisect_left(found, each + _WINDOW_S) - n for n, each in enumerate(found)), default=0
+    )
 
 
 def _was_shed(run: Run) -> bool:

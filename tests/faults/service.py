@@ -19,6 +19,7 @@ _READ = b'data: {"content": "the first part of a page"}\n\n'
 class Arrival:
     """A request that reached a service."""
 
+    at_s: float
     subject: str
     request_id: str
     tokens: int
@@ -104,7 +105,9 @@ class Services:
             assert found is not None, first
             tokens, streamed = int(found[1]), "event-stream" in fields.get("accept", "")
             beginning = _READ
-        self.arrivals.append(Arrival(fields["x-sluice-subject"], fields["x-request-id"], tokens))
+        now_s = asyncio.get_running_loop().time()
+        subject, request_id = fields["x-sluice-subject"], fields["x-request-id"]
+        self.arrivals.append(Arrival(now_s, subject, request_id, tokens))
         if not streamed:
             await self._stay(place)
             writer.write(_whole(tokens, first))
