@@ -35,7 +35,6 @@ _PACKAGES: Final = (
     "libpcre3",
 )
 _FETCH_S: Final = 60.0
-_LIBRARIES: Final = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
 # What each request has of its own, by what stands in its place.
 _ID, _NUMBER, _DEADLINE, _HOLD, _COST = "request-of-the-bench", 7770001, 7770002, 7770003, 7770004
 _OWN: Final = {
@@ -117,7 +116,7 @@ class Nginx:
 
 
 def _paths() -> list[Path]:
-    return [TOOLS / each for each in _LIBRARIES]
+    return [*TOOLS.glob("usr/lib/*-linux-gnu"), *TOOLS.glob("lib/*-linux-gnu")]
 
 
 async def find_nginx() -> Nginx:
