@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from gateway.admission.ask import Code, Hold
+from gateway.admission.scripts import beat_key
 from tests.admission.asking import Asker, MakeGate, hold_of, row, settlement
 
 
@@ -29,13 +30,15 @@ async def test_orphans_are_holds_past_their_deadline_or_of_a_silent_instance(
 
 
 async def test_a_beat_in_between_makes_an_instance_alive_again(make_gate: MakeGate) -> None:
-    gate, _ = await make_gate()
+    gate, link = await make_gate()
     await gate.admit(Asker("a:1", instance="slow").ask(deadline_ms=4_000_000_000_000))
-    assert await gate.orphans(0.05) == []
-    await gate.beat("slow", 20)
-    assert await gate.orphans(0.05) == []
-    await asyncio.sleep(0.06)
-    assert await gate.orphans(0.05) == []
+    assert await gate.orphans(0.02) == []
+    await gate.beat("slow", 600_000)
+    assert await gate.orphans(0.02) == []
+    assert await link.call(None, "DEL", beat_key("slow")) == 1
+    await asyncio.sleep(0.05)
+    # Its silence begins anew, however long ago the first one was.
+    assert await gate.orphans(0.02) == []
 
 
 async def test_all_orphans_of_a_tag_are_found_page_by_page(make_gate: MakeGate) -> None:
@@ -64,6 +67,25 @@ async def test_a_reasserted_hold_counts_again_after_redis_was_emptied(
     assert (await gate.admit(asker.ask(0, 60))).code is Code.BALANCE_TOO_LOW
     await gate.settle([settlement(ask, 5)], ())
     assert (await gate.admit(asker.ask(0, 60))).code is Code.ADMITTED
+
+
+async def test_a_hold_that_grew_without_redis_is_raised_and_one_that_is_decided_is_not(
+    make_gate: MakeGate,
+) -> None:
+    gate, _ = await make_gate()
+    await gate.put_balance(row(1, trial=100))
+    asker = Asker("k:1")
+    running, ended = asker.ask(0, 10), asker.ask(0, 10)
+    for ask in (running, ended):
+        await gate.admit(ask)
+    await gate.correct_now(settlement(ended, None, 4))
+    for _ in range(2):
+        assert await gate.reassert([hold_of(running, 50), hold_of(ended, 50)]) == 0
+        assert await gate.holds("k:1") == (54, 1)
+    assert await gate.reassert([hold_of(running, 20)]) == 0
+    assert await gate.holds("k:1") == (54, 1)
+    await gate.settle([settlement(running), settlement(ended)], ())
+    assert await gate.holds("k:1") == (0, 0)
 
 
 async def test_copies_read_back_equal_the_rows_they_were_made_of(make_gate: MakeGate) -> None:
