@@ -32,7 +32,13 @@ _PAPERS: Final = ("api", "dash")
 _DASH: Final = ("dash",)
 
 SCHEMAS: Final[dict[str, Schema]] = {
-    "Health": answer({"status": one_of("ok", "degraded", "not ready")}),
+    "Health": answer(
+        {
+            "status": one_of("ok", "degraded", "not ready"),
+            "degraded": told(array(TEXT), "Names of what is worse than it should be."),
+        },
+        "degraded",
+    ),
     "DashUser": answer(
         {
             "user_id": TEXT,
@@ -76,11 +82,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
 
 
 def _probe(name: str, path: str, title: str, *, method: str = "GET") -> Operation:
-    found = json_answer(ref("Health"), "It is.")
+    found = [json_answer(ref("Health"), "It is.")]
+    if name != "live":
+        found.append(json_answer(either(ref("Health"), ref("ApiError")), "It cannot now.", 503))
     if method == "HEAD":
-        found = Answer("It is.", {})
+        found = [Answer("It is.", {}), Answer("It cannot now.", {}, 503)]
     return Operation(
-        name, method, path, "house", title, "Needs no key.", (found,), labels=_EVERYWHERE
+        name, method, path, "house", title, "Needs no key.", tuple(found), labels=_EVERYWHERE
     )
 
 
@@ -120,7 +128,7 @@ def _dash(
 
 
 OPERATIONS: Final = (
-    _probe("health", "/health", "Whether this door answers"),
+    _probe("health", "/health", "Whether this door can serve"),
     _probe("health_head", "/health", "The same without a body", method="HEAD"),
     _probe("live", "/live", "Whether this process lives"),
     Operation(

@@ -99,7 +99,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "key_id": TEXT,
             "status": _STATUS,
             "moved_tokens": COUNT,
-            "forfeited_tokens": COUNT,
+            "forfeited_tokens": maybe(COUNT),
             "to": ref("Side"),
             "note": TEXT,
         },
@@ -108,6 +108,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
 }
 
 _LATER: Final = "Done; nodes that could not be told at once refuse all keys until they know."
+_NO_LEDGER: Final = (
+    "Without its ledger the gateway refuses the key from now on, and forfeits what is left later."
+)
 
 OPERATIONS: Final = (
     Operation(
@@ -140,7 +143,7 @@ OPERATIONS: Final = (
         "At once and on every node; what is left on it is forfeited unless it is moved first.",
         (
             json_answer(ref("Revocation"), "It is revoked."),
-            json_answer(ref("Revocation"), _LATER, 202),
+            json_answer(ref("Revocation"), f"{_LATER} {_NO_LEDGER}", 202),
         ),
         (403, 409),
         key=True,
