@@ -16,12 +16,11 @@ from gateway.products.product import (
     Family,
     HardLimits,
     Holding,
-    Limits,
     Product,
-    Shadow,
     UsageSource,
 )
 from gateway.products.reading import Section, shown
+from gateway.products.tiers import MAX_TPM, anonymous_of, limits_of, shadows_of
 from gateway.units import MAX_TOKENS
 
 SERVICES: Final = (
@@ -33,11 +32,7 @@ SERVICES: Final = (
     "classifier",
     "segmenter",
 )
-LIMIT_NAMES: Final = ("rpm", "tpm", "concurrency")
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
-# A rate beyond this is a slip of the keyboard: one million a minute is more than a gateway serves.
-_MAX_RPM: Final = 10_000_000
-_MAX_TPM: Final = 10**15
 _MAX_BYTES: Final = 2**40
 _MAX_MS: Final = 24 * 3_600_000
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -124,7 +119,7 @@ def _product(name: str, table: Mapping[str, Any], mistakes: list[str]) -> Produc
     methods = tuple(dict.fromkeys(_methods(section)))
     header_names, header_prefixes = _headers(section)
     deadline_ms = section.integer("deadline_ms", 1, _MAX_MS)
-    shadows = _shadows(section)
+    shadows = shadows_of(section)
     product = Product(
         name=name,
         host=_label(section, "host", needed=True) or "",
@@ -135,16 +130,16 @@ def _product(name: str, table: Mapping[str, Any], mistakes: list[str]) -> Produc
         allow=", ".join((*methods, "OPTIONS")),
         service=section.one_of("service", SERVICES),
         family=Family(section.one_of("family", [each.value for each in Family])),
-        anonymous=_anonymous(section, shadows),
-        key=_limits(section.table("key"), shadows.get("key")),
-        premium=_limits(section.table("premium"), shadows.get("premium")),
+        anonymous=anonymous_of(section, shadows),
+        key=limits_of(section.table("key"), shadows.get("key")),
+        premium=limits_of(section.table("premium"), shadows.get("premium")),
         counting=Counting(section.one_of("counts", [each.value for each in Counting])),
         holding=Holding(section.one_of("holds", [each.value for each in Holding])),
-        minimum_tokens=section.integer("minimum_tokens", 0, _MAX_TPM, 0),
+        minimum_tokens=section.integer("minimum_tokens", 0, MAX_TPM, 0),
         maximum_tokens=section.integer("maximum_tokens", 0, MAX_TOKENS, 0) or None,
-        block_tokens=section.integer("block_tokens", 0, _MAX_TPM, 0),
-        added_tokens=section.integer("added_tokens", 0, _MAX_TPM, 0),
-        least_cap_tokens=section.integer("least_cap_tokens", 0, _MAX_TPM, 0),
+        block_tokens=section.integer("block_tokens", 0, MAX_TPM, 0),
+        added_tokens=section.integer("added_tokens", 0, MAX_TPM, 0),
+        least_cap_tokens=section.integer("least_cap_tokens", 0, MAX_TPM, 0),
         usage_sources=_usage_sources(section),
         usage_paths=tuple(tuple(each.split(".")) for each in section.texts("usage_fields")),
         body_field=section.text("body_field", needed=False),
@@ -214,51 +209,6 @@ def _usage_sources(section: Section) -> tuple[UsageSource, ...]:
     return tuple(UsageSource(name) for name in names if name in known)
 
 
-def _shadows(section: Section) -> dict[str, Shadow]:
-    """Limits that are only tried, by tier."""
-    if section.given("shadow") is None:
-        return {}
-    tiers = section.table("shadow")
-    found: dict[str, Shadow] = {}
-    if tiers is None:
-        return found
-    for tier in ("anonymous", "key", "premium"):
-        table = tiers.table(tier) if tiers.given(tier) is not None else None
-        if table is not None:
-            found[tier] = Shadow(*(table.optional(each, 1, _MAX_TPM) for each in LIMIT_NAMES))
-            table.close()
-    tiers.close()
-    return found
-
-
-def _anonymous(section: Section, shadows: Mapping[str, Shadow]) -> Limits | None:
-    value = section.given("anonymous")
-    shadow = shadows.get("anonymous")
-    if value == "blocked":
-        if shadow is not None:
-            section.wrong("shadow", "has limits without a key, and anonymous is blocked")
-        return None
-    if isinstance(value, dict):
-        return _limits(Section(f"{section.name}.anonymous", value, section.mistakes), shadow)
-    if value is None:
-        section.wrong("anonymous", "is missing")
-    else:
-        section.wrong("anonymous", f'must be "blocked" or {{ rpm = 20 }}, not {shown(value)}')
-    return None
-
-
-def _limits(section: Section | None, shadow: Shadow | None) -> Limits:
-    if section is None:
-        return Limits(1, None, 1)
-    rpm = section.integer("rpm", 1, _MAX_RPM)
-    tpm = section.integer("tpm", 0, _MAX_TPM, 0)
-    if not tpm and section.given("tpm") == 0:
-        section.wrong("tpm", "must be at least 1; leave it out for no token limit")
-    concurrency = section.integer("concurrency", 1, _MAX_RPM, rpm)
-    section.close()
-    return Limits(rpm, tpm or None, concurrency, shadow)
-
-
 def _check_alone(product: Product, section: Section) -> None:
     if product.first_byte_ms > product.deadline_ms:
         section.wrong("first_byte_ms", f"must not exceed deadline_ms ({product.deadline_ms})")
@@ -303,6 +253,6 @@ def _hard_limits(
         mistakes.append(f"limits must be a table [limits], not {shown(given)}")
         return None
     section = Section("limits", {**base.get("limits", {}), **given}, mistakes)
-    found = {each.name: section.integer(each.name, 0, _MAX_TPM) for each in fields(HardLimits)}
+    found = {each.name: section.integer(each.name, 0, MAX_TPM) for each in fields(HardLimits)}
     section.close()
     return HardLimits(**found)
