@@ -132,10 +132,10 @@ FLIPS = (
         "        heappush(self._free, number)\n        heappush(self._free, number)",
     ),
     Flip(
-        "who lives is taken for dead, who is dead for living",
-        f"{_A}/orphans.py",
-        "if now_s - since_s >= dead_after_s",
-        "if now_s - since_s < dead_after_s",
+        "who lives is taken for dead",
+        f"{_M}/spool_files.py",
+        "        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        # Whoever",
+        "        # Whoever",
     ),
     Flip(
         "holds are voided before their spool is drained",

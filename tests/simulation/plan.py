@@ -98,6 +98,9 @@ def draw(seed: int) -> Plan:
     for kind in kinds:
         for _ in range(chance.randint(1, 2)):
             at_s, for_s = chance.uniform(0.5, ACTIVE_S), chance.uniform(0.05, 9.0)
+            if chance.random() < 0.6:
+                # Where something happens.
+                at_s = max(0.3, chance.choice(plan.asks).at_s + chance.uniform(-0.1, 0.6))
             plan.strikes.append(Strike(at_s, kind, for_s, chance.randint(0, 5)))
     for strike in plan.strikes:
         if strike.kind in ("pg_away", "pg_freeze") and chance.random() < 0.6:
