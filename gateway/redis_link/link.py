@@ -18,7 +18,7 @@ from gateway.errors import RedisUnavailable
 from gateway.redis_link.answer import Answer, Plain, Trusted
 from gateway.redis_link.connection import Counters
 from gateway.redis_link.doubts import Doubts
-from gateway.redis_link.node import ATTEMPTS, Node
+from gateway.redis_link.node import ATTEMPTS, Node, State
 from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_urls
 
 DEFAULT_DEADLINE_MS = 250
@@ -160,7 +160,7 @@ class RedisLink:
             self._want_map()
             answer.fail(RedisUnavailable("no node serves this slot"))
             return
-        if self._owners is not None and not node.is_up:
+        if self._owners is not None and node.state is State.DOWN:
             self._want_map()
         node.send(answer)
 
