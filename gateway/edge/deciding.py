@@ -18,6 +18,8 @@ from gateway.metering.meter import Meter, Passage, Verdict
 from gateway.metering.outcomes import Outcome
 
 _HELD: Final = Code.ALREADY_HELD
+# Redis may be emptied between the balance and the question, hardly three times.
+_LOADS: Final = 3
 _LEFT: Final = Verdict(Outcome.CLIENT_LEFT_BEFORE, 499)
 _FAILED: Final = Verdict(Outcome.GATEWAY_FAILED, 503)
 
@@ -40,7 +42,9 @@ class Decider:
         try:
             try:
                 decision = await self._ask_redis(ask, passage)
-                if decision.code is Code.BALANCE_NOT_LOADED and subject.key_id is not None:
+                for _ in range(_LOADS):
+                    if decision.code is not Code.BALANCE_NOT_LOADED or subject.key_id is None:
+                        break
                     await self._load(subject.key_id)
                     decision = await self._ask_redis(ask, passage)
             except RedisUnavailable:
