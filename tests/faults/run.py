@@ -9,6 +9,7 @@ Exit code 0 iff nothing is wrong. A house is used for one cell after another, un
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -88,7 +89,8 @@ def _write(lines: list[str], wrong: list[str], took_s: float) -> None:
     mistakes = "".join(f"- {each}\n" for each in wrong)
     REPORT.write_text(
         "# The fault matrix\n\n"
-        f"`make faults`, {when}: {len(lines)} cells in {took_s / 60:.1f} minutes. {verdict}\n"
+        f"`make faults`, {when}: {len(lines)} cells in {took_s / 60:.1f} minutes, "
+        f"load average {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores. {verdict}\n"
         f"{mistakes}\n"
         "Two gateways, a worker, Redis, PostgreSQL and a stand-in for Stripe, each process behind\n"
         "proxies of its own; the fault comes when a request is exactly at the point that the cell\n"
