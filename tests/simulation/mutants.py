@@ -156,18 +156,6 @@ FLIPS = (
         "            meter.delivered(passage)",
     ),
     Flip(
-        "what Redis did not take is forgotten",
-        f"{_M}/shipper.py",
-        "            self._unsettled[each.request_id] = each",
-        "            self._unsettled.pop(each.request_id, None)",
-    ),
-    Flip(
-        "holds are not put back into a Redis that was emptied",
-        f"{_M}/pulse.py",
-        "if (self._begun and not known) or restarts != self._seen_restarts:",
-        "if self._begun and not known and restarts != self._seen_restarts:",
-    ),
-    Flip(
         "the outbox is cleared and not brought",
         f"{_M}/outbox.py",
         "        if rows:\n            await self._gate.settle((), rows)",

@@ -24,6 +24,16 @@ def at_any_time(world: World) -> None:
             demand(subject.copy.version <= key.version, "no copy from the future", name)
     for inst, each in world.twin.instances.items():
         _numbers(world, inst, each)
+    if world.journal_waits():
+        _statuses(world)
+
+
+def _statuses(world: World) -> None:
+    """Whom Redis lets in and whom not, as it stands there now."""
+    for at, found in world.talk.hashes("*}b:*").items():
+        copy = world.watcher.of(at.partition("}b:")[2]).copy
+        fine = copy is not None and copy.status == found["status"]
+        demand(fine, "a tombstone stays until the ledger has it", (at, found, copy))
 
 
 def at_rest(world: World) -> None:

@@ -12,8 +12,8 @@ from tests.simulation.watcher import Broken, demand
 from tests.simulation.world import World
 
 _LOOK_EVERY_S = 2.0
+_CLOSE_LOOK_S = 0.1
 _REST_EVERY_S = 4.0
-_SETTLED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ async def _play(world: World) -> None:
         [plans.ACTIVE_S, *(s.at_s + s.for_s for s in plan.strikes), *(a.at_s for a in plan.asks)]
     )
     while loop.now_s < last_s:
-        await _pause(world, min(_LOOK_EVERY_S, last_s - loop.now_s + 0.001))
+        look_s = _CLOSE_LOOK_S if world.journal_waits() else _LOOK_EVERY_S
+        await _pause(world, min(look_s, last_s - loop.now_s + 0.001))
         at_any_time(world)
     await _rest(world)
 
@@ -94,7 +95,9 @@ async def _rest(world: World) -> None:
     """Until nothing is left to do, and not for ever."""
     end_s = world.loop.now_s + plans.MOST_REST_S
     while True:
-        await _pause(world, _REST_EVERY_S)
+        await _pause(world, _CLOSE_LOOK_S if world.journal_waits() else _REST_EVERY_S)
+        if world.journal_waits():
+            at_any_time(world)
         demand(not world.loop.accidents, "no accident", world.loop.accidents)
         try:
             at_rest(world)

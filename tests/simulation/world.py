@@ -73,6 +73,10 @@ class World:
         """Redis' clock."""
         return int((EPOCH_S + self.loop.now_s - START_S) * 1_000_000)
 
+    def journal_waits(self) -> bool:
+        """Whether a key was revoked of which the ledger does not know yet."""
+        return any(self.twin.keys[key].status != "revoked" for key in self.watcher.buried)
+
     def _incarnation(self) -> int:
         return self.store.incarnation
 
