@@ -7,7 +7,8 @@ charged, topped up) whose copies it still has as they were.
 1. The holds of requests that were admitted without it, or grew without it, and still run.
 2. Every balance that changed and that nobody could tell it: those that this process has posted, and
    the ledger's outbox, read after the server was there again. A copy only gets newer.
-3. Only then it is trusted. Until then keys are decided by the ledger's row, as while it was away.
+3. Only then it is trusted. Until then keys are decided by the ledger's row, as while it was away;
+   those that were let in so during 1 and 2 are written to it before anybody can ask it.
 
 Refuses to believe it on less; only where PostgreSQL has been away for as long as Redis was (nobody
 can have changed anything then), or longer, the outbox is not waited for.
@@ -26,7 +27,7 @@ from gateway.ledger.rows import BalanceRow
 from gateway.redis_link import Node, RedisLink
 
 _LOG = logging.getLogger("sluice.comeback")
-# More changed keys than that are brought by the worker behind our back.
+# While more keys have changed than that, the worker, which tells Redis of all, is waited for.
 MOST_ROWS: Final = 20_000
 
 
@@ -83,21 +84,31 @@ class Comeback:
             if node.is_up and node.away_since_s == away_since_s:
                 node.trust()
                 _LOG.info("Redis at %s is trusted", node.endpoint)
+                try:
+                    await self._tell_holds(node)
+                except RedisUnavailable as caught:
+                    fault = caught
         if fault is not None:
             raise fault
         if self._link.is_trusted:
             self._untold.unposted.forget_spent()
         return len(nodes)
 
-    async def _bring_up_to_date(self, node: Node) -> None:
+    async def _tell_holds(self, node: Node) -> None:
+        """All are on their way to it before this waits for anything."""
         holds = [hold for hold in self._untold.untold_holds() if self._gate.is_at(node, hold)]
         await self._gate.reassert(holds)
         self._untold.told(holds)
+
+    async def _bring_up_to_date(self, node: Node) -> None:
+        await self._tell_holds(node)
         try:
             rows = list(await self._outbox(MOST_ROWS))
         except PostgresUnavailable:
             if self._roll.seen_s >= node.away_since_s:
                 raise
             rows = []
+        if len(rows) >= MOST_ROWS:
+            raise RedisUnavailable(f"{MOST_ROWS} changed balances and more are not told yet")
         changed = [*self._unsettled(), *rows]
         await self._gate.settle((), [row for row in changed if self._gate.is_at(node, row)])

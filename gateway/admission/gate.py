@@ -213,6 +213,14 @@ class Gate:
             answers.append(self._link.write(self._slots[tag], command))
         return sum(reply == 1 for reply in await _all(answers))
 
+    def tell_at_once(self, hold: Hold) -> None:
+        """The same of one that was decided alone, where Redis is trusted again by now: before
+        anybody else can ask it. Not waited for: what is lost, `comeback` tells again.
+        """
+        tag = tag_of(hold.subject)
+        command = self.scripts.reassert(tag, hold, self.clock_us)
+        self._link.ask_trusted(self._slots[tag], command)
+
     def is_at(self, node: Node, what: Hold | BalanceRow) -> bool:
         """Whether this server keeps a hold, or the copy of a balance."""
         subject = what.subject if isinstance(what, Hold) else f"k:{what.key_id}"

@@ -49,7 +49,10 @@ class Reserves:
         self._clock_us = clock_us
 
     async def take(self, key_id: int, name: str, tokens: int | None) -> Reserve:
-        """Set `tokens` (None: all that may move) of a key aside. Raises RedisUnavailable."""
+        """Set `tokens` (None: all that may move) of a key aside.
+
+        Raises RedisUnavailable, also while it may not know all holds (see `comeback`).
+        """
         subject = f"k:{key_id}"
         tag = tag_of(subject)
         command = self._script.call(
@@ -63,7 +66,7 @@ class Reserves:
                 INSTANCE,
             ),
         )
-        reply = await self._link.write(slot_of(tag), command)
+        reply = await self._link.ask_trusted(slot_of(tag), command)
         assert isinstance(reply, list)
         taken, movable, held = reply
         return Reserve(max(taken, 0), movable, held, taken >= 0)

@@ -50,6 +50,9 @@ class Decider:
             except RedisUnavailable:
                 decision = await self._alone.admit(ask)
                 passage.untold = decision.code is Code.ADMITTED
+                if passage.untold:
+                    # It may be back since.
+                    self._gate.tell_at_once(self._meter.hold_of(passage))
         except asyncio.CancelledError:
             self.give_up(passage, _LEFT)
             raise

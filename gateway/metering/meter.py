@@ -107,11 +107,11 @@ class Meter:
 
     def open_holds(self) -> list[Hold]:
         """The holds that Redis has of requests that still run."""
-        return [self._hold(passage) for passage in self._open.values()]
+        return [self.hold_of(passage) for passage in self._open.values()]
 
     def untold_holds(self) -> list[Hold]:
         """Those of which Redis has to be told, as it was away when they were made or grew."""
-        return [self._hold(passage) for passage in self._open.values() if passage.untold]
+        return [self.hold_of(passage) for passage in self._open.values() if passage.untold]
 
     def told(self, holds: Iterable[Hold]) -> None:
         """Redis has these holds; one that has grown since is told again."""
@@ -140,7 +140,8 @@ class Meter:
             self.numbers.posted(number)
         self.unposted.posted(settlements, rows)
 
-    def _hold(self, passage: Passage) -> Hold:
+    def hold_of(self, passage: Passage) -> Hold:
+        """What Redis has, or should have, of a passage."""
         return Hold(
             passage.request_id,
             passage.subject,
