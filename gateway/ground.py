@@ -22,6 +22,7 @@ from gateway.control.ops_parts import OpsParts
 from gateway.control.proof import Proof
 from gateway.control.readiness import (
     Readiness,
+    redis_down,
     spools_of_machine,
     stores,
     troubles_of_machine,
@@ -100,6 +101,8 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
         gate, reserves, tombs = Gate(link), Reserves(link), Tombs(link)
         await _open(stack, link)
+        conditions.watch("redis", lambda: redis_down(link, whole=True))
+        conditions.watch("redis_shard", lambda: redis_down(link, whole=False))
         vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir, conditions)
         sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
         stack.push_async_callback(ended, sampling)

@@ -27,6 +27,7 @@ REDIS_SHARD: Final = "redis_shard"
 POSTGRES: Final = "postgres"
 SPOOL: Final = "spool"
 DISK: Final = "disk"
+RESTING: Final = "service_breaker"
 NEARLY_FULL: Final = "disk_nearly_full"
 # Probes come from several sides; the stores need not be asked more often than this.
 _FRESH_S: Final = 0.5
@@ -80,6 +81,15 @@ def stores(link: Link, pool: Pool) -> Mapping[str, Ask]:
         REDIS: redis,
         POSTGRES: lambda: pool.value("select 1", deadline_ms=_POSTGRES_MS),
     }
+
+
+def redis_down(link: Link, *, whole: bool) -> str:
+    """Why this process does without Redis, or (not `whole`) without a part of it; else empty."""
+    masters = link.masters
+    down = [node for node in masters if node.is_down]
+    if not down or whole != (len(down) == len(masters)):
+        return ""
+    return "; ".join(f"{node.endpoint}: {node.reason}" for node in down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,16 +220,26 @@ def spools_of_machine(own: Telemetry, folder: Path, own_name: str) -> SpoolState
 def troubles_of_machine(own: Conditions, folder: Path, own_name: str) -> Mapping[str, str]:
     """What this process or another of the machine has told; one that stops is no trouble."""
     found: dict[str, int] = {}
+    resting: set[str] = set()
     for snapshot in read(folder, own_name):
-        for name, numbers in snapshot.levels.get("sluice_condition", {}).items():
-            if numbers[0] and name in CONDITIONS and not snapshot.silent:
-                found[name] = found.get(name, 0) + 1
+        if snapshot.silent:
+            continue
+        resting.update(_above_zero(snapshot.levels, "sluice_service_breaker"))
+        for name in _above_zero(snapshot.levels, "sluice_condition"):
+            found[name] = found.get(name, 0) + 1
     others = {
         name: f"{CONDITIONS[name].text} (processes that say so: {count})"
         for name, count in found.items()
-        if CONDITIONS[name].weight is not Weight.NOT_READY
+        if name in CONDITIONS and CONDITIONS[name].weight is not Weight.NOT_READY
     }
+    if RESTING in others and resting:
+        others[RESTING] = f"{', '.join(sorted(resting))}: {others[RESTING]}"
     return {**others, **own.now()}
+
+
+def _above_zero(levels: Mapping[str, Mapping[str, list[float]]], metric: str) -> list[str]:
+    """The labels of a metric with one label whose number is not 0."""
+    return [label for label, numbers in levels.get(metric, {}).items() if numbers[0]]
 
 
 def _level(levels: Mapping[str, Mapping[str, list[float]]], name: str) -> int:

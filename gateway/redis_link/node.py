@@ -91,6 +91,11 @@ class Node:
         """Whether a command would be written now."""
         return self._connection is not None and not self._connection.lost.done()
 
+    @property
+    def is_down(self) -> bool:
+        """Whether it failed so often that nothing waits for it."""
+        return self.state is State.DOWN
+
     def send(self, answer: Answer[object]) -> None:
         """Send it, or let it wait for the connection, or fail it at once when there is none."""
         connection = self._connection

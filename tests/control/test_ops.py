@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.admission.ask import Code
+from gateway.conditions import Conditions
+from gateway.control.readiness import troubles_of_machine
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from gateway.metering.outcomes import Outcome
+from gateway.telemetry import Telemetry
+from gateway.telemetry.snapshots import Publisher
 from tests.control.conftest import Open
 from tests.control.plain_http import Told, raw
 from tests.control.rig import COST_TOKENS, TOKEN, Door, until
@@ -44,11 +49,11 @@ async def scrape(door: Listener) -> Samples:
     return found
 
 
-def value(samples: Samples, name: str, **labels: str) -> float:
+def value(samples: Samples, name: str, /, **labels: str) -> float:
     return samples.get((name, tuple(sorted(labels.items()))), 0.0)
 
 
-async def counted(door: Door, name: str, wanted: float, **labels: str) -> Samples:
+async def counted(door: Door, name: str, wanted: float, /, **labels: str) -> Samples:
     """The samples once this one is as wanted: processes tell their numbers twice a second."""
 
     async def seen() -> Samples | None:
@@ -155,6 +160,22 @@ async def test_decisions_without_redis_are_counted_by_kind(
             samples = await counted(door, "sluice_degraded_decisions_total", 1, kind="local_limits")
             assert value(samples, "sluice_degraded_decisions_total", kind="local_money") == 1
             assert value(samples, "sluice_redis_failures_total") >= 1
+            await counted(door, "sluice_condition", 1, name="redis")
+        await counted(door, "sluice_condition", 0, name="redis")
+
+
+def test_a_service_that_another_process_leaves_alone_is_named(tmp_path: Path) -> None:
+    told = Telemetry()
+    told.service_breakers.labels("rerank").set(2)
+    told.service_breakers.labels("reader").set(0)
+    told.conditions.labels("service_breaker").set(1)
+    publisher = Publisher(tmp_path)
+    try:
+        publisher.publish(told.counts(), told.standings())
+        found = troubles_of_machine(Conditions(), tmp_path, "")
+    finally:
+        publisher.close()
+    assert found["service_breaker"].startswith("rerank: a service is not asked")
 
 
 async def _ready(door: Door) -> tuple[int, Any, int, Any]:
