@@ -36,7 +36,10 @@ _NO_RESERVE: Final = Reserve(0, 0, 0, is_loaded=True)
 # What a concurrent call of the same name holds, it gives back at once.
 _TRIES: Final = 2
 _WAITS_FOR: Final = (DeedRefusal.NOT_ENOUGH, DeedRefusal.NOTHING_TO_MOVE)
-_LATER: Final = "nodes that Redis cannot tell now refuse all keys; nothing has to be repeated"
+_LATER: Final = (
+    "nodes without Redis ask the ledger, all others learn of it within seconds; nothing has to be "
+    "repeated"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,10 @@ async def transfer(parts: DeskParts, call: Call) -> Reply | Problem:
 async def revoke(parts: DeskParts, call: Call) -> Reply | Problem:
     """`{"transfer_to_api_key": null}`: ends the key for ever, at once and on every node.
 
-    202 when Redis does not answer after the ledger: the key is revoked, and a node that has an
-    older copy of it learns so as soon as Redis is back; until then it asks the ledger. 202 also
-    when the ledger does not answer: Redis and this node's journal have it (metering/revocations).
-    With a receiver nothing is done then.
+    202 when Redis does not answer after the ledger: the key is revoked, and whoever is without
+    Redis decides by the ledger's row. Copies in Redis learn of it, by the outbox, as soon as it is
+    back. 202 also when the ledger does not answer: Redis and this node's journal have it
+    (metering/revocations). With a receiver nothing is done in either case: 503.
     """
     field = "transfer_to_api_key"
     asked = await _asked(parts, call, field, _REVOKED_NOTHING, (field,))

@@ -107,7 +107,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
 }
 
-_LATER: Final = "Done; nodes that could not be told at once refuse all keys until they know."
+_LATER: Final = "Done; nodes without Redis ask the ledger, all others learn of it within seconds."
 _NO_LEDGER: Final = (
     "Without its ledger the gateway refuses the key from now on, and forfeits what is left later."
 )
