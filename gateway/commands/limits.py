@@ -103,16 +103,20 @@ def effective(catalogue: Catalogue, key: Mapping[str, Any]) -> dict[str, dict[st
         own = key.get("limits", {}).get(name) or {}
         theirs = {each: own[each] for each in _NAMES if own.get(each) is not None}
         usual = {each: getattr(tier, each) for each in _NAMES}
-        found[name] = {**usual, **theirs, "own": sorted(theirs)}
+        shadows = {each: own.get(f"shadow_{each}") for each in _NAMES}
+        tried = {each: number for each, number in shadows.items() if number is not None}
+        found[name] = {**usual, **theirs, "own": sorted(theirs), "own_shadow": tried}
     return found
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """One line a product."""
-    lines = [f"{'PRODUCT':<14}{'RPM':>12}{'TPM':>16}{'AT ONCE':>12}"]
+    """One line a product; behind it what is tried on this key in shadow."""
+    lines = [f"{'PRODUCT':<20}{'RPM':>12}{'TPM':>16}{'AT ONCE':>12}"]
     for product, limits in found.items():
         rpm, tpm, at_once = (_shown(limits, name) for name in _NAMES)
-        lines.append(f"{product:<14}{rpm:>12}{tpm:>16}{at_once:>12}")
+        tried = ", ".join(f"{name} {number:,}" for name, number in limits["own_shadow"].items())
+        shadow = f"   in shadow: {tried}" if tried else ""
+        lines.append(f"{product:<20}{rpm:>12}{tpm:>16}{at_once:>12}{shadow}")
     return "\n".join(lines)
 
 

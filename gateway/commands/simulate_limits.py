@@ -164,8 +164,9 @@ def words(document: dict[str, Any]) -> Iterable[str]:
         yield "\nworst minutes"
     for row in document["worst_minutes"]:
         yield f"{row['minute']}  {row['product']}  {row['newly_refused']:,} newly refused"
+    if "key" in document:
+        yield "\nthe key" if document["key"] else "\nthe key: nothing of it in the log"
     for row in document.get("key", ()):
-        yield "\nthe key"
         yield _row(row["product"], row["subject"], row)
 
 

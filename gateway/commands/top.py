@@ -139,15 +139,15 @@ def page(found: dict[str, Any]) -> str:
         f"   without a store {found['degraded_per_s']:.1f}/s",
         f"degraded {', '.join(found['degraded']) or 'nothing'}",
         "",
-        f"{'PRODUCT':<14}{'REQUESTS/S':>12}{'TOKENS/S':>14}{'HALF':>10}{'99 %':>10}",
+        f"{'PRODUCT':<20}{'REQUESTS/S':>12}{'TOKENS/S':>14}{'HALF':>10}{'99 %':>10}",
     ]
     for name, each in found["products"].items():
         half, most = _time(each["p50_ms"]), _time(each["p99_ms"])
         lines.append(
-            f"{name:<14}{each['requests_per_s']:>12,.1f}{each['tokens_per_s']:>14,.0f}"
+            f"{name:<20}{each['requests_per_s']:>12,.1f}{each['tokens_per_s']:>14,.0f}"
             f"{half:>10}{most:>10}"
         )
-    total = f"{'all':<14}{found['requests_per_s']:>12,.1f}{found['tokens_per_s']:>14,.0f}"
+    total = f"{'all':<20}{found['requests_per_s']:>12,.1f}{found['tokens_per_s']:>14,.0f}"
     lines += [total, "", f"{'REFUSED':<44}{'A SECOND':>10}"]
     for code, rate in sorted(found["refusals_per_s"].items(), key=lambda pair: -pair[1])[:10]:
         lines.append(f"{code:<44}{rate:>10,.1f}")

@@ -210,6 +210,9 @@ def test_limits_are_shown_set_and_reset(house: House) -> None:
     code, text = house.sluice("limits", "show", key_id)
     assert code == 0
     assert "7*" in text
+    code, text = house.sluice("limits", "set", key_id, "embeddings", "--shadow-rpm", "5")
+    assert code == 0
+    assert text.count("in shadow: rpm 5") == 1
     for words in (("embeddings",), ()):
         reset = house.answer("limits", "reset", key_id, *words, "--json")
         assert reset["embeddings"] == usual
