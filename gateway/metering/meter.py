@@ -82,6 +82,7 @@ class Meter:
         self.instance = instance
         self._now_s = now_s
         self._open: dict[int, Passage] = {}
+        spool.under_way = self._open
         self._owed: dict[int, str] = {}
         # Told of every decision and of every end; None where no such log is kept.
         self.arrivals: ArrivalLog | None = None

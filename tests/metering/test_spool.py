@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from gateway.errors import SpoolUnavailable
 from gateway.metering import event as fields
-from gateway.metering.spool import Spool
+from gateway.metering.spool import MANY, Spool
 from gateway.metering.spool_files import (
     NOWHERE,
     Frame,
@@ -231,4 +232,22 @@ async def test_what_the_disk_is_writing_is_not_forgotten_by_the_depth(tmp_path: 
     post_all(spool)
     assert spool.depth == 0
     spool.delivered(1)
+    await spool.close()
+
+
+async def test_groups_of_a_busy_process_follow_each_other_no_faster_than_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.metering.spool.GATHER_S", 0.2)
+    spool = Spool(tmp_path, INSTANCE)
+    spool.under_way = range(MANY)
+    began_s = time.monotonic()
+    waiting = []
+    for number in range(1, 21):
+        waiting += append(spool, [number])
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*waiting)
+    most = 2 + (time.monotonic() - began_s) / 0.2
+    assert len(frames_of(spool)) <= most
+    assert sum(len(frame.events) for frame in frames_of(spool)) == 20
     await spool.close()
