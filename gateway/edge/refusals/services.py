@@ -69,7 +69,8 @@ def degraded(retry_after_ms: int = MS_PER_S) -> Problem:
     return Problem(
         "SERVICE_DEGRADED",
         503,
-        "Limits and balances cannot be checked at the moment; nothing was charged, please retry",
+        "Limits and balances cannot be checked at the moment; nothing was charged or moved, "
+        "please retry",
         retry_after_ms,
     )
 

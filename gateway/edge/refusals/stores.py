@@ -20,7 +20,7 @@ def key_not_known_now(retry_after_ms: int = MS_PER_S) -> Problem:
     """The ledger is away, and this node has neither met the key nor has a copy of its balance."""
     detail = (
         "The ledger does not answer at the moment, and nothing is known here of this key or its "
-        "balance; keys in use go on working. Nothing was charged, please retry"
+        "balance; nothing was charged, please retry"
     )
     return _away(detail, retry_after_ms)
 
