@@ -70,8 +70,8 @@ class Breaker:
     def wait_ms(self, now_s: float) -> int:
         """0: ask it. Else how long until it is tried again, at least 1.
 
-        While open, 0 is said once per pause: to the request that tries. Whether that one is let
-        in, fails or leaves: the next may try a pause later.
+        While open, 0 is said once per pause: to the request that tries. Whether that one fails or
+        leaves: the next may try a pause later. `untried` tells that it was not even let in.
         """
         if not self.is_open:
             return 0
@@ -82,6 +82,12 @@ class Breaker:
         self._pause_s = min(self._pause_s * 2, _MOST_PAUSE_S)
         self._retry_s = now_s + self._pause_s
         return 0
+
+    def untried(self, now_s: float) -> None:
+        """Who was to try it was not let in: the next one may, at once."""
+        if self.is_open:
+            self._pause_s = max(self._pause_s / 2, _FIRST_PAUSE_S)
+            self._retry_s = min(self._retry_s, now_s)
 
     def succeeded(self) -> None:
         """It has answered; whatever was, it is asked as usual from here on."""

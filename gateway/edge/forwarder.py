@@ -4,6 +4,7 @@ Refuses to send a body twice: only a body in memory is tried again, and only whe
 connection turned out to be closed before any byte of an answer.
 """
 
+import asyncio
 import time
 
 from gateway.edge.admitting import Admitted
@@ -54,6 +55,12 @@ class Forwarder:
         if upstream is None:
             return not_deployed(product.name)
         return upstream.refusal(product.name)
+
+    def untried(self, product: Product) -> None:
+        """It could go on, and was refused for its own sake."""
+        upstream = self._upstreams.get(product.service)
+        if upstream is not None:
+            upstream.breaker.untried(asyncio.get_running_loop().time())
 
     async def forward(self, exchange: Exchange, admitted: Admitted) -> Forwarded:
         """The service's answer from its head on.

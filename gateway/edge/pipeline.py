@@ -239,7 +239,10 @@ class Pipeline:
         away = parts.forwarder.refusal(product)
         if away is not None:
             return self._away(away)
-        return await parts.admitter.admit(subject, measured, request_id, started_s)
+        admitted = await parts.admitter.admit(subject, measured, request_id, started_s)
+        if isinstance(admitted, Refused):
+            parts.forwarder.untried(product)
+        return admitted
 
     def _away(self, problem: Problem) -> Refused:
         """The service is not asked now: counted, and nothing of the limits is touched."""

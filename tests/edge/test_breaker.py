@@ -84,6 +84,20 @@ def test_while_open_one_request_tries_per_pause_and_pauses_grow_to_four_seconds(
     assert max(gaps) + 1 < 10
 
 
+def test_a_trial_that_was_not_let_in_is_given_to_the_next() -> None:
+    breaker = opened()
+    breaker.untried(0.1)
+    assert breaker.wait_ms(0.1) == 0
+    for _ in range(10):
+        assert breaker.wait_ms(0.1) > 0
+        breaker.untried(0.1)
+        assert breaker.wait_ms(0.1) == 0
+    assert 0 < breaker.wait_ms(0.1) <= 1_001
+    closed = Breaker()
+    closed.untried(1.0)
+    assert closed.wait_ms(1.0) == 0
+
+
 def test_the_first_answer_closes_it_and_nothing_of_before_counts() -> None:
     breaker = opened()
     assert breaker.state(0.0) is State.OPEN

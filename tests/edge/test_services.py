@@ -100,6 +100,23 @@ async def test_while_left_alone_no_window_no_hold_and_no_redis_is_touched(
     assert counted.value >= 10
 
 
+async def test_who_is_refused_at_admission_does_not_use_up_the_trial(
+    door: Door, places: Places
+) -> None:
+    """Else one client without a balance that asks without a pause keeps a service closed."""
+    await opened(door, lambda one: rerank_of(door, one), "SERVICE_UNAVAILABLE")
+    poor, key = await door.key(trial=0), await door.key()
+    async with listening(Stub(), places["rerank"]):
+
+        async def may_be_tried() -> bool:
+            return await state(door, "rerank") is State.TRYING
+
+        await until(may_be_tried)
+        assert (await rerank_of(door, poor)).status == 402
+        assert (await rerank_of(door, key)).status == 200
+    assert await state(door, "rerank") is State.CLOSED
+
+
 async def test_a_kept_answer_is_told_again_while_its_service_is_left_alone(
     door: Door, places: Places
 ) -> None:
