@@ -80,7 +80,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "REQUEST_UNREADABLE": (400, "The body is not what it should be, mostly JSON."),
     "RESOURCE_NOT_FOUND": (404, "There is none, or it is somebody else's."),
     "SERVICE_BROKE_OFF": (502, "The answer broke off; nothing was charged."),
-    "SERVICE_DEGRADED": (503, "Limits and balances cannot be checked now; please retry."),
+    "SERVICE_DEGRADED": (503, "A store is away, or a part of it is used up; please retry."),
     "SERVICE_FAILED": (502, "The service failed; nothing was charged."),
     "SERVICE_NOT_DEPLOYED": (503, "This product does not run here."),
     "SERVICE_OVERLOADED": (503, "Too many requests at once; please retry."),
