@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from gateway.metering.spool_files import sync_folder
+
 _NAME: Final = re.compile(r"([0-9]{1,19})(?:-([0-9a-f-]{1,64}))?\.(revoke|lift)")
 _FRESH: Final = ".fresh"
 _LOCK: Final = "lock"
@@ -49,6 +51,8 @@ class RevocationFiles:
     def write(self, key_id: int, name: str) -> Wanted:
         """Durable when this returns: the file, and its name in the folder. Fails: nothing is."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Its own name has to outlive a power cut as well.
+        sync_folder(self.folder.parent)
         path = self._path(key_id)
         fresh = self.folder / f"{key_id}-{name}{_FRESH}"
         with self._alone():
@@ -57,7 +61,7 @@ class RevocationFiles:
             try:
                 _write_synced(fresh, name.encode("ascii"))
                 fresh.rename(path)
-                self._sync_folder()
+                sync_folder(self.folder)
             except OSError:
                 with suppress(OSError):
                     fresh.unlink(missing_ok=True)
@@ -74,7 +78,7 @@ class RevocationFiles:
         with self._alone():
             if wanted.is_first and self.name_of(replace(wanted, name="")) == wanted.name:
                 wanted.path.rename(self.folder / f"{wanted.key_id}-{wanted.name}.lift")
-                self._sync_folder()
+                sync_folder(self.folder)
 
     def done(self, wanted: Wanted) -> None:
         """Nothing is wanted any more. Not synced: done twice is harmless."""
@@ -98,13 +102,20 @@ class RevocationFiles:
         return sorted(found)
 
     def name_of(self, wanted: Wanted) -> str:
-        """The name of its tombstone; one of its own where the file does not tell it."""
+        """The name of its tombstone; one of its own where the file does not tell it.
+
+        Empty where there is no file any more: it was taken back, or the ledger has it.
+        """
         if wanted.name:
             return wanted.name
-        with suppress(OSError, UnicodeDecodeError):
+        try:
             text = wanted.path.read_bytes()[:MAX_NAME].decode("ascii")
             if text and text.isprintable():
                 return text
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError):
+            pass
         return f"file-{wanted.key_id}"
 
     def _path(self, key_id: int) -> Path:
@@ -117,13 +128,6 @@ class RevocationFiles:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(fd)
-
-    def _sync_folder(self) -> None:
-        fd = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
         finally:
             os.close(fd)
 

@@ -147,6 +147,9 @@ class Revocations:
             _LOG.error("a revocation could not be withdrawn: %s", error)
 
     async def _end(self, wanted: Wanted) -> None:
+        if not self._files.has(wanted.key_id):
+            # Taken back, or done by another process, since the folder was read.
+            return
         try:
             found = await self._book.end_key(wanted.key_id)
         except PostgresRefused as refused:
@@ -179,5 +182,5 @@ class Revocations:
 
     async def _bury_again(self, ends: Sequence[Wanted]) -> None:
         names = await asyncio.to_thread(lambda: [self._files.name_of(each) for each in ends])
-        told = zip(ends, names, strict=True)
-        await asyncio.gather(*(self._tombs.bury(each.key_id, name) for each, name in told))
+        told = [(each.key_id, name) for each, name in zip(ends, names, strict=True) if name]
+        await asyncio.gather(*(self._tombs.bury(key_id, name) for key_id, name in told))

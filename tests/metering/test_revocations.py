@@ -186,6 +186,33 @@ async def test_a_second_one_that_fails_takes_nothing_from_the_first(house: House
     )
 
 
+async def test_who_saw_it_before_it_was_taken_back_buries_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of the machine has read the folder, and the ledger makes it wait."""
+    key_id = await house.mint()
+    wanted = house.files.write(key_id, str(uuid4()))
+    seen = house.files.all()
+    house.files.withdraw(wanted)
+    with monkeypatch.context() as patched:
+        patched.setattr(house.files, "all", lambda: seen)
+        await house.away._bury_again(seen)
+        await house.here.run_once()
+    await house.here.run_once()
+    assert await house.status(key_id) == ("active", "active")
+    assert not house.files.all()
+
+
+async def test_a_folder_that_was_made_for_it_outlives_a_power_cut_too(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(os.fstat(fd).st_ino))
+    house.files.write(await house.mint(), "0-1")
+    for folder in (house.folder, house.folder.parent):
+        assert folder.stat().st_ino in synced
+
+
 async def test_without_a_disk_nothing_is_done(house: House) -> None:
     key_id = await house.mint()
     house.folder.parent.joinpath("revocations").write_text("a file where the folder should be")
