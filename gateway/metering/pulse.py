@@ -48,20 +48,25 @@ class Pulse:
         self._next_beat_s = 0.0
         self._seen_restarts = restarts()
         self._begun = False
+        self._was_emptied = False
 
     async def run_once(self) -> int:
         """Beat if it is time; raises RedisUnavailable. Always 0: there is no hurry."""
-        if self._spool.is_behind(self._behind_s):
-            await self._gate.flush()
+        # First: a shard that takes no decisions is no reason to seem dead to the others.
         if self._now_s() >= self._next_beat_s:
             await self._beat()
             self._next_beat_s = self._now_s() + _BEAT_EVERY_S
+        if self._spool.is_behind(self._behind_s):
+            await self._gate.flush()
         return 0
 
     async def _beat(self) -> None:
         restarts = self._restarts()
         known = await self._gate.beat(self._meter.instance, BEAT_TTL_MS)
-        if (self._begun and not known) or restarts != self._seen_restarts:
-            await self._gate.reassert(self._meter.open_holds())
+        self._was_emptied |= (self._begun and not known) or restarts != self._seen_restarts
         self._seen_restarts = restarts
         self._begun = True
+        if self._was_emptied:
+            await self._gate.reassert(self._meter.open_holds())
+            # Not before: the next beat is known, whatever became of the holds.
+            self._was_emptied = False
