@@ -62,7 +62,7 @@ async def _failover(site: Site, name: str, old: Server, new: Server) -> list[Lin
         told("a key that no node knew, meanwhile", late),
         told("degraded decisions, by kind", dict(counted)),
         exactly(
-            "the new primary takes writes", False, await new.value("select pg_is_in_recovery()")
+            "the new primary is in recovery", False, await new.value("select pg_is_in_recovery()")
         ),
         *(await reckon(site, part)),
     ]

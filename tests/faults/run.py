@@ -32,6 +32,8 @@ _HEAD = (
     "| cell | requests | 200 | failed | 429 | charged | given back | healed s | at rest s | s |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
+# The column "healed s" between the bars.
+_HEALED_AT = 8
 
 
 async def one(house: FaultHouse, cell: Cell) -> Reckoned:
@@ -83,6 +85,14 @@ def _row(cell: Cell, found: Reckoned, took_s: float) -> str:
     return f"| {cell.name} | " + " | ".join(str(number) for number in numbers) + " |"
 
 
+def _longest(lines: list[str]) -> str:
+    """Which cell took longest until it had healed, of those that ended."""
+    cells = [[part.strip() for part in line.split("|")] for line in lines]
+    healed = [(float(cell[_HEALED_AT]), cell[1]) for cell in cells if cell[_HEALED_AT] != "-"]
+    seconds, name = max(healed, default=(0.0, "none"))
+    return f"Longest until healed: {seconds:.2f} s ({name}); asked are 10 s at most."
+
+
 def _write(lines: list[str], wrong: list[str], took_s: float) -> None:
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     verdict = "Nothing is wrong." if not wrong else f"WRONG in {len(wrong)} places:"
@@ -99,6 +109,7 @@ def _write(lines: list[str], wrong: list[str], took_s: float) -> None:
         "fault until a request of each kind was answered again through each gateway (a killed\n"
         "gateway's start is in it). At rest: from the last answer until no hold was left, all was\n"
         "in the ledger and its proof found nothing.\n\n"
+        f"{_longest(lines)}\n\n"
         f"{_HEAD}\n" + "\n".join(lines) + "\n",
         encoding="utf-8",
     )
