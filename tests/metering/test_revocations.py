@@ -203,6 +203,29 @@ async def test_who_saw_it_before_it_was_taken_back_buries_nothing(
     assert not house.files.all()
 
 
+async def test_a_tombstone_that_comes_after_it_was_lifted_is_void(house: House) -> None:
+    """It was written on a connection that was given up, and the kernel went on sending it."""
+    known, unknown = await house.mint(), uuid4().int & (2**62 - 1)
+    for key_id in (known, unknown):
+        assert await house.tombs.lift(key_id, "late") is False
+        with pytest.raises(RedisUnavailable, match="lifted before"):
+            await house.tombs.bury(key_id, "late")
+        assert not await house.tombs.is_revoked(key_id)
+        await house.tombs.bury(key_id, "another")
+        assert await house.tombs.is_revoked(key_id)
+
+
+async def test_lifting_one_leaves_what_others_have_buried(house: House) -> None:
+    """Two machines were asked, and the one that failed had come last."""
+    key_id = await house.mint()
+    for name in ("answered", "failed", "answered"):
+        await house.tombs.bury(key_id, name)
+    assert await house.tombs.lift(key_id, "failed") is True
+    assert await house.tombs.is_revoked(key_id)
+    assert await house.tombs.lift(key_id, "answered") is True
+    assert not await house.tombs.is_revoked(key_id)
+
+
 async def test_a_folder_that_was_made_for_it_outlives_a_power_cut_too(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ class Subject:
     """All of one subject that Redis ought to know; logs: (time us, cost) by request id."""
 
     copy: BalanceRow | None = None
-    tomb: str | None = None
+    tombs: set[str] = field(default_factory=set)
     was: str = ""
     holds: dict[str, Held] = field(default_factory=dict)
     requests: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
@@ -38,8 +38,8 @@ class Subject:
     def take(self, row: BalanceRow) -> None:
         """A newer row; under a tombstone the key stays revoked."""
         if row.status == "revoked":
-            self.tomb = None
-        if self.tomb is not None:
+            self.tombs.clear()
+        if self.tombs:
             self.was = row.status
             row = replace(row, status="revoked")
         self.copy = row

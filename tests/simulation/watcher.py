@@ -244,17 +244,17 @@ class Watcher:
         if subject.copy is None:
             subject.copy = BalanceRow(key_id, -1, 0, 0, "", "key", {})
         if subject.copy.status != "revoked":
-            subject.tomb, subject.was = name, subject.copy.status
+            subject.tombs, subject.was = {name}, subject.copy.status
             subject.copy = replace(subject.copy, status="revoked")
-        elif subject.tomb is not None:
-            subject.tomb = name
+        elif subject.tombs:
+            subject.tombs.add(name)
 
     def _lift(self, reply: Any, now_us: int, key_id: int, name: str) -> None:
         subject = self.of(f"k:{key_id}")
-        there = subject.tomb == name
+        there = name in subject.tombs
         demand(reply == int(there), "a tombstone is lifted by its name", (key_id, name))
-        if there and subject.copy is not None:
-            subject.tomb = None
+        subject.tombs.discard(name)
+        if there and subject.copy is not None and not subject.tombs:
             subject.copy = replace(subject.copy, status=subject.was) if subject.was else None
 
     # ---------------------------------------------------------------- what is there
