@@ -160,7 +160,10 @@ def _steps(times: "array[int]", first_us: int) -> "array[int]":
     before = [first_us, *times[:-1]]
     steps = (now - then for now, then in zip(times, before, strict=False))
     # A clock that jumped by more than half an hour is told as half an hour.
-    return array("I", [min(MOST_U32, 2 * s if s >= 0 else -2 * s - 1) for s in steps])
+    # An odd number is a step back, so the largest one is not for steps ahead.
+    return array(
+        "I", [min(MOST_U32 - 1, 2 * s) if s >= 0 else min(MOST_U32, -2 * s - 1) for s in steps]
+    )
 
 
 def _times(steps: "array[int]", first_us: int) -> "array[int]":

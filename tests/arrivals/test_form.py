@@ -58,3 +58,16 @@ def test_a_changed_bit_is_never_read_as_something_else(block: Block, data: st.Da
     place = data.draw(st.integers(0, len(whole) - 1))
     whole[place] ^= 1 << data.draw(st.integers(0, 7))
     assert list(blocks(bytes(whole) + packed(block))) == [block]
+
+
+def test_a_clock_that_jumped_ahead_is_not_told_as_one_that_went_back() -> None:
+    kind = Kind("reader", "key", 0, False, (1, None, 1), 1, None)
+    block = Block(0, [kind], b"12345678")
+    for time_us in (10**15, 10**15 + 3_600_000_000, 10**15):
+        block.at.append(time_us)
+        block.kind.append(0)
+        block.subject.append(0)
+        block.tokens.append(1)
+    (found,) = blocks(packed(block))
+    first, ahead, back = found.at
+    assert back < first < ahead
