@@ -100,9 +100,7 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         keeping = pools.open("-answers", size=2)
         link = RedisLink(settings.redis_url, deadline_ms=settings.redis_deadline_ms)
         gate, reserves, tombs = Gate(link), Reserves(link), Tombs(link)
-        await _open(stack, link)
-        conditions.watch("redis", lambda: redis_down(link, whole=True))
-        conditions.watch("redis_shard", lambda: redis_down(link, whole=False))
+        await _open(stack, link, conditions)
         vitals = Vitals(telemetry, publisher, link, postgres, settings.data_dir, conditions)
         sampling = asyncio.create_task(forever(vitals.run_once, name="vitals", idle_ms=EVERY_MS))
         stack.push_async_callback(ended, sampling)
@@ -132,7 +130,9 @@ async def ground(settings: Settings, name: str) -> AsyncIterator[Ground]:
         )
 
 
-async def _open(stack: AsyncExitStack, link: RedisLink) -> None:
+async def _open(stack: AsyncExitStack, link: RedisLink, conditions: Conditions) -> None:
+    conditions.watch("redis", lambda: redis_down(link, whole=True))
+    conditions.watch("redis_shard", lambda: redis_down(link, whole=False))
     stack.push_async_callback(link.close)
     try:
         await link.open()
