@@ -37,6 +37,9 @@ _GRACE_MS: Final = 60_000
 _UNSURE_S: Final = 5.0
 _WAIT_MS: Final = 1_000
 _LAST_TRIES: Final = 3
+# So many wait for PostgreSQL, some 5 MB. Beyond it names of requests that cost nothing are left to
+# end with their time: who is refused for PostgreSQL may ask as often as he likes.
+MOST_LATER: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,8 @@ class Repeats:
     def _put_off(
         self, claim: Claim, answer: KeptAnswer | None, *, charged: bool, after_s: float = 0.0
     ) -> None:
+        if not charged and len(self._later) >= MOST_LATER:
+            return
         if answer is not None:
             size = len(answer.body)
             if self.held_bytes + size > MAX_HELD_BYTES:

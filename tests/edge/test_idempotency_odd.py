@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+from typing import cast
 
 import pytest
 
 from gateway.edge import repeat, repeats
 from gateway.errors import PostgresUnavailable
 from gateway.ledger.answers import Answers, Claim, Claimed
+from gateway.metering.meter import Meter
+from gateway.telemetry import Telemetry
 from tests.edge.client import Reply
 from tests.edge.door import DEEPSEARCH, Door, Key, until
 from tests.edge.paying import told
@@ -138,3 +141,20 @@ async def test_a_gateway_that_stops_keeps_what_it_had_put_off(
     assert len(tries) == 2
     assert (await once(door, key, "a"))["idempotent-replayed"] == "true"
     assert await charges(door, key) == [7]
+
+
+async def test_names_that_cannot_be_freed_are_forgotten_before_they_fill_the_memory() -> None:
+    """PostgreSQL is away, and somebody goes on asking: each name frees itself when its time ends."""
+
+    class Away:
+        async def end(self, *_: object, **__: object) -> None:
+            raise PostgresUnavailable("away")
+
+    found = repeats.Repeats(cast(Answers, Away()), cast(Meter, None), Telemetry())
+    await found.end(Claim(1, "paid", "id"), charged=True)
+    for number in range(repeats.MOST_LATER + 100):
+        await found.end(Claim(1, str(number), "id"), charged=False)
+    await found.end(Claim(1, "paid too", "id"), charged=True)
+    names = [each.claim.name for each in found._later]
+    assert len(names) <= repeats.MOST_LATER + 1
+    assert {"paid", "paid too"} <= set(names)
