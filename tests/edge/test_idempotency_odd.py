@@ -144,7 +144,7 @@ async def test_a_gateway_that_stops_keeps_what_it_had_put_off(
 
 
 async def test_names_that_cannot_be_freed_are_forgotten_before_they_fill_the_memory() -> None:
-    """PostgreSQL is away, and somebody goes on asking: each name frees itself when its time ends."""
+    """PostgreSQL is away, and somebody goes on asking: each name ends with its time."""
 
     class Away:
         async def end(self, *_: object, **__: object) -> None:
