@@ -90,7 +90,7 @@ async def test_connections_of_the_embedded_postgresql_suffice_for_all_pools(
             sizes.append(pool_size)
             super().__init__(dsn, pool_size=pool_size, **more)
 
-    monkeypatch.setattr("gateway.ground.Postgres", Counted)
+    monkeypatch.setattr("gateway.postgres.pools.Postgres", Counted)
     async with ground(settings, "gateway"):
         of_ground = sum(sizes)
     for workers in (1, 4, 64):

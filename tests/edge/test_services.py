@@ -189,7 +189,8 @@ async def test_streams_that_are_cut_in_their_middle_open_it(door: Door, embeddin
     for number in range(60):
         if (reply := await embed(door, keys[number % 2])).status == 503:
             break
-        assert (reply.status, reply.whole) == (200, False)
+        # A reset that overtakes what came before it leaves nothing to begin an answer with.
+        assert (reply.status, reply.whole) in ((200, False), (502, True))
     is_left_alone(reply)
 
 
