@@ -1,7 +1,7 @@
 """Workers: `run_once() -> int` repeated for ever, with a pause when there was nothing to do.
 
-Refuses to die: a failure is logged, counted by the caller's hook, and tried again after a growing
-pause. Tests call `run_once` themselves and never need this file.
+Refuses to die: a failure is counted by the caller's hook and tried again after a growing pause; the
+log tells it ever more rarely while it lasts, and its end. Tests call `run_once` themselves and never need this file.
 """
 
 import asyncio
@@ -28,13 +28,17 @@ async def forever(
         pause_ms = idle_ms
         try:
             done = await run_once()
+            if failures > 1:
+                _LOG.info("%s: works again, after %d failures", name, failures)
             failures = 0
             if done:
                 pause_ms = 0
         except Fault as fault:
             failures += 1
             failed()
-            _LOG.warning("%s: %s: %s", name, type(fault).__name__, fault)
+            # The 1st, 2nd, 4th, 8th...: a store that is away for an hour is no reason for a flood.
+            if not failures & (failures - 1):
+                _LOG.warning("%s: %s: %s (failure %d)", name, type(fault).__name__, fault, failures)
         except Exception:
             failures += 1
             failed()
