@@ -1,7 +1,8 @@
 """Workers: `run_once() -> int` repeated for ever, with a pause when there was nothing to do.
 
 Refuses to die: a failure is counted by the caller's hook and tried again after a growing pause; the
-log tells it ever more rarely while it lasts, and its end. Tests call `run_once` themselves and never need this file.
+log tells it ever more rarely while it lasts, and its end. Tests call `run_once` themselves and
+never need this file.
 """
 
 import asyncio
