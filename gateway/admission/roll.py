@@ -2,7 +2,8 @@
 
 1. Once a second the living instances of all nodes are counted, by their beats in PostgreSQL.
 2. The count that holds is the largest of the last 60 s, and at least the processes of this machine:
-   a share is given to others only when what was let through on it has left every window.
+   a share is given to others only when what was let through on it has left every window. After a
+   silence of PostgreSQL the one before it holds as long again: not all may have beaten yet.
 3. PostgreSQL is away when it failed twice in a row; until it was there once, it is not there.
 
 Refuses to guess a lower number while PostgreSQL is away: what was known last holds.
@@ -34,7 +35,8 @@ class Roll:
         self._clock_s = clock_s
         self._counts: deque[tuple[float, int]] = deque()
         self._failures = FAILURES
-        self.seen_s = float("-inf")
+        self.seen_s = self._counted_s = float("-inf")
+        self._was_silent = False
 
     @property
     def parts(self) -> int:
@@ -61,8 +63,12 @@ class Roll:
             count = await self._count(ALIVE_S)
         except PostgresUnavailable:
             self.missed()
+            self._was_silent = True
             raise
+        if self._was_silent and self._clock_s() - self._counted_s > ALIVE_S:
+            count = max(count, self.parts)
         self.seen()
+        self._counted_s, self._was_silent = self.seen_s, False
         # Equal or lower ones before a higher one never hold again.
         while self._counts and self._counts[-1][1] <= count:
             self._counts.pop()

@@ -49,6 +49,27 @@ async def test_a_share_is_handed_on_only_when_it_has_left_every_window() -> None
         assert roll.parts == parts
 
 
+async def test_who_has_not_beaten_yet_since_postgresql_is_back_is_not_forgotten() -> None:
+    """All were silent while it was away; the first count finds those that beat already."""
+    beats = Beats()
+    roll = beats.roll()
+    beats.count = 8
+    await roll.run_once()
+    for silence_s in (20, 3_600):
+        beats.count = None
+        beats.now_s += silence_s
+        with pytest.raises(PostgresUnavailable):
+            await roll.run_once()
+        beats.count = 1
+        for _ in range(50):
+            await roll.run_once()
+            assert roll.parts == 8
+            beats.now_s += 1
+    beats.now_s += 11
+    await roll.run_once()
+    assert roll.parts == 1
+
+
 async def test_postgresql_is_there_once_it_has_answered_and_away_after_two_failures() -> None:
     beats = Beats()
     roll = beats.roll()
