@@ -185,7 +185,7 @@ def _of_node(
     return [
         asyncio.create_task(forever(pulse.run_once, name="pulse", idle_ms=_PULSE_EVERY_MS)),
         asyncio.create_task(
-            forever(shipper.run_once, name="shipper", idle_ms=interval_ms, failed=failed)
+            forever(shipper.run_paced, name="shipper", idle_ms=interval_ms, failed=failed)
         ),
         # Who takes a webhook works at it at once, so that a top-up is there within the second.
         *([] if shop is None else [_repeating(shop.inbox.run_woken, "inbox", 10)]),
