@@ -100,6 +100,11 @@ class Hearing(web_protocol.RequestHandler):
         elif payload is not None and not payload.is_eof():
             self._body_comes(payload, data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called for every body that is taken; only where one was too long is there anything."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def _heard(self, messages: Any) -> None:
         if self._head_timer is not None:
             self._head_came()
