@@ -11,7 +11,6 @@ Refuses to lose an admitted request: whatever happens after step 4, in whatever 
 its passage is decided exactly once (`_finish`), without waiting for anything.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +34,7 @@ from gateway.edge.quoting import Quoter, quote_lines, wants_dry_run
 from gateway.edge.relay import Relay
 from gateway.edge.repeat_name import HEADER
 from gateway.edge.repeats import Repeats, Replay
-from gateway.edge.request_ids import new_request_id
+from gateway.edge.request_ids import RequestIds
 from gateway.edge.shedding import Shedder
 from gateway.edge.telling import OUTCOME_OF, told
 from gateway.edge.token_field import NAME as TOKEN
@@ -93,10 +92,11 @@ class Pipeline:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._hosts = Authorities()
+        self._ids = RequestIds()
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request, whatever it is."""
-        request_id = exchange.request_id = new_request_id()
+        request_id = exchange.request_id = self._ids.new()
         host = exchange.headers.get("Host", "")
         if TOKEN in exchange.target:
             self._take_token(exchange, host)
@@ -132,18 +132,18 @@ class Pipeline:
     async def malformed(self, exchange: Exchange, what: Malformed) -> None:
         """Answer bytes that are no HTTP request."""
         family = self._parts.router.family(what.host, what.target)
-        await self._refuse(exchange, what.problem, family, new_request_id())
+        await self._refuse(exchange, what.problem, family, self._ids.new())
 
     async def failed(self, exchange: Exchange) -> None:
         """Answer after a bug of ours; what was admitted has been recorded already."""
         family = self._parts.router.family(exchange.headers.get("Host", ""), exchange.target)
         # The id that the log tells of it.
-        request_id = exchange.request_id or new_request_id()
+        request_id = exchange.request_id or self._ids.new()
         await self._refuse(exchange, refusals.internal_error(), family, request_id, _FREE)
 
     async def overloaded(self, exchange: Exchange) -> None:
         """Answer a client for whom there is no place, before it has said anything."""
-        await self._refuse(exchange, refusals.overloaded(), Family.API, new_request_id())
+        await self._refuse(exchange, refusals.overloaded(), Family.API, self._ids.new())
 
     async def _other(self, exchange: Exchange, route: Route, request_id: str) -> None:
         try:
@@ -180,7 +180,7 @@ class Pipeline:
         await refuse(exchange, problem, family, request_id, lines)
 
     async def _product(self, exchange: Exchange, route: Route, request_id: str) -> None:
-        started_s = asyncio.get_running_loop().time()
+        started_s = self._parts.meter.now_s()
         try:
             admitted = await self._admit(exchange, route, request_id, started_s)
         except PostgresUnavailable:

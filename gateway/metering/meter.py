@@ -17,7 +17,7 @@ from gateway.admission.unposted import Unposted
 from gateway.arrivals.log import ArrivalLog
 from gateway.errors import RedisUnavailable, SpoolUnavailable
 from gateway.ledger.rows import BalanceRow
-from gateway.metering.event import CHARGE, VOID, Event
+from gateway.metering.event import CHARGE, VOID, encoded
 from gateway.metering.numbers import AdmissionNumbers
 from gateway.metering.outcomes import WHO_PAYS, Charge, Outcome
 from gateway.metering.spool import Spool
@@ -80,7 +80,7 @@ class Meter:
         self.numbers = numbers
         self._telemetry = telemetry
         self.instance = instance
-        self._now_s = now_s
+        self.now_s = now_s
         self._open: dict[int, Passage] = {}
         spool.under_way = self._open
         self._owed: dict[int, str] = {}
@@ -166,7 +166,9 @@ class Meter:
         anonymous = passage.key_id is None
         charged = ending.charge is not Charge.NOTHING and not anonymous
         cost_tokens = passage.cost_tokens = verdict.cost_tokens if charged else 0
-        event = Event(
+        known = Outcome.NO_KEY if anonymous and ending.counts_tpm else verdict.outcome
+        outcome = known.value
+        event = encoded(
             passage.request_id,
             CHARGE if charged else VOID,
             passage.key_id,
@@ -174,7 +176,7 @@ class Meter:
             cost_tokens,
             verdict.reported_tokens,
             passage.held_tokens,
-            (Outcome.NO_KEY if anonymous and ending.counts_tpm else verdict.outcome).value,
+            outcome,
             verdict.rule,
             verdict.http_status,
             passage.admission_no,
@@ -190,9 +192,9 @@ class Meter:
         self._open.pop(passage.admission_no, None)
         self._telemetry.open_requests.dec()
         self._telemetry.finished(
-            passage.product, event.outcome, cost_tokens, self._now_s() - passage.started_s
+            passage.product, outcome, cost_tokens, self.now_s() - passage.started_s
         )
-        return self._spool.append(event.encode(), passage.admission_no, settlement)
+        return self._spool.append(event, passage.admission_no, settlement)
 
     async def settle_now(self, passage: Passage, verdict: Verdict) -> None:
         """Decide, and wait until it is durable; raises SpoolUnavailable.
