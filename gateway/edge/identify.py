@@ -5,6 +5,7 @@ Below `/web/call` it is the session of a page of ours, and nothing else.
 Refuses to say whether a key may still be used: status and balance are read at admission.
 """
 
+from functools import lru_cache
 from typing import Final, Protocol
 
 from gateway.admission.scripts import tag_of
@@ -76,6 +77,8 @@ class Identifier:
         return Subject(text, tag_of(text), None)
 
 
+# The tag is a checksum and a format, the same for each request of a key.
+@lru_cache(maxsize=20_000)
 def _subject(key_id: int) -> Subject:
     text = f"k:{key_id}"
     return Subject(text, tag_of(text), key_id)
