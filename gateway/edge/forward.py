@@ -7,7 +7,6 @@ the other side of this contract.
 """
 
 import hashlib
-import hmac
 from typing import Final
 
 from gateway.products.product import Product
@@ -17,6 +16,9 @@ STREAMED: Final = "streamed"
 MAX_SIGNED_BYTES: Final = 1024 * 1024
 
 _USUAL_CONNECTION: Final = (b"keep-alive", b"close")
+_BLOCK_BYTES: Final = 64
+# Of a product; what else clients may call their headers is looked at each time.
+_MOST_NAMES: Final = 500
 _BUDGET: Final = b"x-token-budget"
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -26,7 +28,14 @@ class Signer:
     """Signs requests to services with one shared secret."""
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret.encode("utf-8")
+        key = secret.encode("utf-8")
+        key = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(
+            _BLOCK_BYTES, b"\0"
+        )
+        # HMAC-SHA256 (RFC 2104) with both halves of the key hashed beforehand: a third of the time
+        # of `hmac.digest`, which begins with fetching the algorithm.
+        self._inner = hashlib.sha256(bytes(each ^ 0x36 for each in key))
+        self._outer = hashlib.sha256(bytes(each ^ 0x5C for each in key))
 
     def lines(
         self, method: str, path: str, body: bytes | None, request_id: str, now_ms: int, subject: str
@@ -34,12 +43,45 @@ class Signer:
         """The header lines of one request; `body` None means that it is streamed."""
         digest = STREAMED if body is None else hashlib.sha256(body).hexdigest()
         text = f"{method}\n{path}\n{digest}\n{request_id}\n{now_ms}\n{subject}"
-        mac = hmac.digest(self._secret, text.encode("utf-8", "surrogateescape"), "sha256").hex()
+        mac = self._mac(text.encode("utf-8", "surrogateescape"))
         return (
             f"x-request-id: {request_id}\r\nx-sluice-time: {now_ms}\r\n"
             f"x-sluice-subject: {subject}\r\nx-sluice-body: {digest}\r\n"
             f"x-sluice-signature: v1={mac}\r\n"
         )
+
+    def _mac(self, text: bytes) -> str:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+class HeaderFilter:
+    """`allowed_lines` that remembers of each name whether a product's service may see it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Product, dict[bytes, bool]]] = {}
+
+    def lines(self, product: Product, raw_headers: RawHeaders) -> bytes:
+        """The same lines."""
+        known = self._known.get(product.name)
+        if known is None or known[0] is not product:
+            known = self._known[product.name] = (product, {})
+        names = known[1]
+        lines = []
+        for name, value in raw_headers:
+            is_seen = names.get(name)
+            if is_seen is None:
+                lower = name.lower()
+                if lower == b"connection":
+                    return allowed_lines(product, raw_headers)
+                is_seen = product.forwards(lower.decode("latin-1"))
+                if len(names) < _MOST_NAMES:
+                    names[name] = is_seen
+            if is_seen and value:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        return b"".join(lines)
 
 
 def allowed_lines(product: Product, raw_headers: RawHeaders) -> bytes:

@@ -11,7 +11,7 @@ from gateway.edge.admitting import Admitted
 from gateway.edge.answer import Answer
 from gateway.edge.connection import Connection
 from gateway.edge.exchange import Exchange
-from gateway.edge.forward import Signer, allowed_lines, budgeted_lines, request_head
+from gateway.edge.forward import HeaderFilter, Signer, budgeted_lines, request_head
 from gateway.edge.refusals import not_deployed
 from gateway.edge.trace_context import PARENT, trace_lines
 from gateway.edge.upload import Upload
@@ -40,6 +40,7 @@ class Forwarder:
     def __init__(self, upstreams: Upstreams, signer: Signer, body_deadline_ms: int) -> None:
         self._upstreams = upstreams
         self._signer = signer
+        self._filter = HeaderFilter()
         self._body_deadline_ms = body_deadline_ms
 
     def deployed(self, product: Product) -> bool:
@@ -92,7 +93,7 @@ class Forwarder:
         length = exchange.content_length if measured.body is None else len(measured.body)
         product, budget = measured.product, measured.budget_tokens
         fields = (
-            allowed_lines(product, exchange.raw_headers)
+            self._filter.lines(product, exchange.raw_headers)
             if budget is None
             else budgeted_lines(product, exchange.raw_headers, budget)
         )
