@@ -34,6 +34,7 @@ class Answer:
     __slots__ = (
         "_chunked",
         "_failure",
+        "_first",
         "_flow",
         "_parts",
         "_paused",
@@ -53,6 +54,8 @@ class Answer:
     def __init__(self, status: int, headers: Headers, flow: asyncio.ReadTransport) -> None:
         self.status = status
         self.headers = headers
+        # Of each name the first one: the last that is set.
+        self._first = dict(reversed(headers))
         self.trailers: Headers = []
         self.ended = False
         self.keep_alive = True
@@ -70,10 +73,7 @@ class Answer:
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
 
     def buffered(self) -> bytes:
         """Everything that has arrived and was not taken yet, without waiting."""
@@ -123,10 +123,16 @@ class Answer:
         finally:
             self._waiter = None
 
+    def _is_odd(self) -> bool:
+        """Whether a header says more of the framing than one length, or says it twice."""
+        first = self._first
+        more = b"transfer-encoding" in first or b"connection" in first
+        return more or len(first) != len(self.headers)
+
     def begin_body(self) -> None:
         """Decide the framing from the head; raises AnswerBroken when it is ambiguous."""
         length: bytes | None = None
-        for name, value in self.headers:
+        for name, value in self.headers if self._is_odd() else ():
             if name == b"content-length":
                 if length is not None and length != value:
                     raise AnswerBroken("two different lengths")
@@ -137,6 +143,7 @@ class Answer:
                 self._chunked = True
             elif name == b"connection" and b"close" in value.lower():
                 self.keep_alive = False
+        length = self._first.get(b"content-length")
         if self.status in _NO_BODY:
             self._chunked, self.body_bytes = False, 0
             self._end()

@@ -208,6 +208,7 @@ class Connection(asyncio.Protocol):
         self._answer = self._head = None
         answer.resume()
         if answer.keep_alive and not self._writing and self._transport is not None:
+            self.idle_since_s = self._loop.time()
             self._pool.release(self)
         else:
             self.close()

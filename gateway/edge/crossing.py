@@ -42,11 +42,16 @@ class Crossing:
     watch: Watch | None = None
     counted: int | None = None
 
+    @property
+    def is_long(self) -> bool:
+        """Whether its input, if it has to be counted, must not be counted on the event loop."""
+        body = self.measured.body
+        return body is not None and len(body) > _COUNTED_AT_ONCE_BYTES
+
     async def count(self, reading: Reading) -> None:
         """Where the service told no usage of a long input: count it beside the event loop."""
         assert self.answer is not None
-        body = self.measured.body
-        if body is None or len(body) <= _COUNTED_AT_ONCE_BYTES or self.passage.key_id is None:
+        if self.passage.key_id is None:
             return
         if reported(self.measured.product, self.answer, reading) is None:
             self.counted = await asyncio.to_thread(self.measured.own_count)

@@ -4,7 +4,6 @@ Refuses to buffer: bodies are read as they come, answers are written with back-p
 """
 
 import asyncio
-from http import HTTPStatus
 from typing import Final
 
 from aiohttp import StreamReader
@@ -12,14 +11,11 @@ from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from gateway.edge.refusals import body_incomplete, body_timeout, body_too_large
+from gateway.edge.status_lines import status_line
 from gateway.errors import Problem
 from gateway.metering.meter import Passage
 from gateway.units import MS_PER_S
 
-STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
-    for status in HTTPStatus
-}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY: Final = frozenset((204, 304))
 
@@ -73,11 +69,6 @@ class Tap:
     def over(self) -> None:
         """Nothing more will come."""
         raise AssertionError("implemented by who listens")
-
-
-def status_line(status: int) -> bytes:
-    """`HTTP/1.1 <status> <phrase>` with its line end; an unknown status has an empty phrase."""
-    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
 class Exchange:
@@ -167,12 +158,17 @@ class Exchange:
             return b""
         if self.content_length is not None and self.content_length > most_bytes:
             return self._unread(body_too_large(most_bytes))
-        if self._payload.is_eof() and not self._body_read and self._payload.exception() is None:
-            # It came along with the head: the usual case, without a timer and a switch of tasks.
-            self._body_read = True
-            whole = self._payload.read_nowait()
-            return whole if len(whole) <= most_bytes else self._unread(body_too_large(most_bytes))
-        return await self._gathered(most_bytes, deadline_ms)
+        whole = self.at_hand()
+        if whole is None:
+            return await self._gathered(most_bytes, deadline_ms)
+        return whole if len(whole) <= most_bytes else self._unread(body_too_large(most_bytes))
+
+    def at_hand(self) -> bytes | None:
+        """The whole body if it came along with the head: the usual case, without any waiting."""
+        if self._body_read or not self._payload.is_eof() or self._payload.exception() is not None:
+            return None
+        self._body_read = True
+        return self._payload.read_nowait()
 
     async def _gathered(self, most_bytes: int, deadline_ms: int) -> bytes | Problem:
         parts: list[bytes] = []

@@ -98,7 +98,7 @@ class Measurer:
     async def measure(self, exchange: Exchange, route: Route, *, keyed: bool) -> Measured | Problem:
         """The measured request, or why it cannot be one; reads at most what it must."""
         candidates, headers = route.candidates, exchange.headers
-        if headers.get("Content-Encoding", "").lower() not in _IDENTITY:
+        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() not in _IDENTITY:
             return refusals.compressed_body()
         cap = max_charge(headers) if MAX_CHARGE in headers else None
         if isinstance(cap, Problem):
@@ -106,13 +106,17 @@ class Measurer:
         body: bytes | None = b""
         prefix = b""
         if exchange.has_body:
-            most = max(product.max_request_bytes for product in candidates)
-            whole = bool(_wanted(candidates))
-            whole = whole or (cap is not None and needs_whole_body(candidates[0]))
-            read = await self._read(exchange, most, whole, candidates[0])
-            if isinstance(read, Problem):
-                return read
-            body, prefix = read
+            most = max([product.max_request_bytes for product in candidates])
+            length = exchange.content_length
+            usual = length is not None and length <= min(most, FREE_BYTES)
+            body = exchange.at_hand() if usual else None
+            if body is None:
+                whole = bool(_wanted(candidates))
+                whole = whole or (cap is not None and needs_whole_body(candidates[0]))
+                read = await self._read(exchange, most, whole, candidates[0])
+                if isinstance(read, Problem):
+                    return read
+                body, prefix = read
         # Without a key nothing is charged, so that no cap can be too low.
         return await self.weigh(
             route,

@@ -3,7 +3,6 @@
 Refuses hop-by-hop fields, internal ones, and whatever would let a service speak for the gateway.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from gateway.edge.answer_fields import Headers
@@ -60,7 +59,7 @@ _AS_IT_SAYS: Final = b"x-content-type-options: nosniff\r\n"
 def service_lines(fields: Headers) -> bytes:
     """The service's header lines that a client may see."""
     lines = [_AS_IT_SAYS]
-    declared = frozenset(_declared(fields))
+    declared = _declared(fields)
     for name, value in fields:
         if name in _DROPPED or name in declared or name.startswith(_DROPPED_PREFIXES):
             continue
@@ -70,11 +69,13 @@ def service_lines(fields: Headers) -> bytes:
     return b"".join(lines)
 
 
-def _declared(fields: Headers) -> Iterator[bytes]:
+def _declared(fields: Headers) -> list[bytes]:
     """The header names that a Connection header of the service declares hop-by-hop."""
+    declared: list[bytes] = []
     for name, value in fields:
         if name == b"connection":
-            yield from (part.strip().lower() for part in value.split(b","))
+            declared += [part.strip().lower() for part in value.split(b",")]
+    return declared
 
 
 def usage_lines(tokens: int, rule: str) -> bytes:

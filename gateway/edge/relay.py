@@ -72,7 +72,9 @@ class Relay:
             return refusals.service_broke_off(product.name)
         if not body:
             reading = _EMPTY
-        verdict = await self._verdict(crossing, reading)
+        if crossing.is_long:
+            await crossing.count(reading)
+        verdict = self._verdict(crossing, reading)
         await self._meter.settle_now(crossing.passage, verdict)
         usage = usage_lines(verdict.cost_tokens, verdict.rule)
         lines = crossing.lines + service_lines(answer.headers) + usage
@@ -112,7 +114,9 @@ class Relay:
             if growth is not None:
                 growth.stop()
         reading = crossing.watch.reading() if crossing.watch is not None else NOTHING_READ
-        verdict = await self._verdict(crossing, reading)
+        if crossing.is_long:
+            await crossing.count(reading)
+        verdict = self._verdict(crossing, reading)
         await self._meter.settle_now(passage, verdict)
         await exchange.finish(last, usage_lines(verdict.cost_tokens, verdict.rule))
         self._meter.delivered(passage)
@@ -206,8 +210,7 @@ class Relay:
         await self._deliver(crossing, answer.status, lines, body)
         return None
 
-    async def _verdict(self, crossing: Crossing, reading: Reading) -> Verdict:
-        await crossing.count(reading)
+    def _verdict(self, crossing: Crossing, reading: Reading) -> Verdict:
         verdict = crossing.verdict(reading)
         if verdict.outcome is Outcome.COMPLETE_UNREPORTED:
             product = crossing.measured.product.name

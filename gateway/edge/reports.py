@@ -25,7 +25,8 @@ Watch = JsonEdges | SseWatch
 
 def rule_of(answer: Answer) -> str | None:
     """The service's x-charge-rule; a trailer speaks last."""
-    value = field(answer.trailers, RULE_HEADER) or field(answer.headers, RULE_HEADER)
+    value = field(answer.trailers, RULE_HEADER) if answer.trailers else None
+    value = value or answer.header(RULE_HEADER)
     return None if value is None else value.decode("latin-1").strip().lower()
 
 
@@ -56,7 +57,7 @@ def reported(product: Product, answer: Answer, reading: Reading) -> int | None:
     """The first source that tells; `reading` is what the body told."""
     for source in product.usage_sources:
         if source is UsageSource.HEADER:
-            tokens = tokens_of(field(answer.headers, USAGE_HEADER))
+            tokens = tokens_of(answer.header(USAGE_HEADER))
         elif source is UsageSource.TRAILER:
             tokens = tokens_of(field(answer.trailers, USAGE_HEADER)) if answer.trailers else None
         elif (source is UsageSource.SSE) is is_sse(answer):
@@ -72,7 +73,7 @@ def promised(product: Product, answer: Answer) -> int | None:
     """What can be told before the body: a header that no other source goes before."""
     if product.usage_sources[:1] != (UsageSource.HEADER,):
         return None
-    return tokens_of(field(answer.headers, USAGE_HEADER))
+    return tokens_of(answer.header(USAGE_HEADER))
 
 
 def read_whole(product: Product, answer: Answer, body: bytes) -> Reading:

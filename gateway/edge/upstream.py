@@ -107,7 +107,6 @@ class Upstream:
     def release(self, connection: Connection) -> None:
         """The answer is whole: keep the connection for the next request."""
         if len(self._idle) < _MAX_IDLE:
-            connection.idle_since_s = asyncio.get_running_loop().time()
             connection.is_idle = True
             self._idle_alive += 1
             self._idle.append(connection)
