@@ -11,13 +11,14 @@ Refuses to decide and to send. Keys of a subject, all behind the hash tag of the
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from gateway.admission.ask import MAX_COPY_TOKENS, TAGS, Ask, Hold, Settlement
 from gateway.ledger.rows import BalanceRow
 from gateway.products.product import Limits
-from gateway.redis_link import RedisLink, crc16, slot_of
+from gateway.redis_link import RedisLink, Script, crc16, slot_of
 from gateway.units import MS_PER_S, WINDOW_US
 
 DEFAULT_BUCKETS: Final = 240
@@ -114,15 +115,31 @@ def _own_word(own: Mapping[str, int | None], name: str) -> str:
     return NULL if value is None else str(value)
 
 
-def _decided_words(each: Settlement) -> tuple[str, int, int]:
-    actual_tpm = -1 if each.actual_tpm is None else each.actual_tpm
-    return each.request_id, actual_tpm, each.cost_tokens
+def _decided_words(each: Settlement) -> str:
+    name, tpm = each.request_id, str(-1 if each.actual_tpm is None else each.actual_tpm)
+    cost = str(each.cost_tokens)
+    return f"${len(name)}\r\n{name}\r\n${len(tpm)}\r\n{tpm}\r\n${len(cost)}\r\n{cost}\r\n"
+
+
+def _settled_words(each: Settlement) -> str:
+    name, tpm = each.request_id, str(-1 if each.actual_tpm is None else each.actual_tpm)
+    return f"${len(name)}\r\n{name}\r\n${len(tpm)}\r\n{tpm}\r\n"
 
 
 def _bulk(word: str | int) -> str:
     text = str(word)
     assert text.isascii(), "lengths are counted in characters here"
     return f"${len(text)}\r\n{text}\r\n"
+
+
+def _head(script: Script) -> str:
+    return f"$7\r\nEVALSHA\r\n$40\r\n{script.sha.decode()}\r\n"
+
+
+# The windows of those who ask now are named again and again.
+@lru_cache(maxsize=10_000)
+def _window(tag: str, subject: str, product: str) -> str:
+    return _bulk(tokens_key(tag, subject, product))
 
 
 class Scripts:
@@ -141,7 +158,9 @@ class Scripts:
         self._peek = link.script(shared + self._read("peek"))
         self._reassert = link.script(shared + self._read("reassert"))
         self._orphan = link.script(shared + self._read("orphan"))
-        self._admit_head = f"$7\r\nEVALSHA\r\n$40\r\n{self._admit.sha.decode()}\r\n"
+        self._admit_head = _head(self._admit)
+        self._settle_head = _head(self._settle)
+        self._correct_head = _head(self._correct)
         self._fixed: dict[tuple[str, bool], tuple[Limits, Limits, str, str]] = {}
 
     def _read(self, name: str) -> str:
@@ -171,8 +190,8 @@ class Scripts:
             text = f"*24\r\n{self._admit_head}$1\r\n5\r\n{keys}{clock}{fixed}{asked}"
             return text.encode("ascii")
         count = len(riders)
-        more_keys = "".join(_bulk(tokens_key(r.tag, r.subject, r.product)) for r in riders)
-        told = "".join(_bulk(word) for rider in riders for word in _decided_words(rider))
+        more_keys = "".join([_window(r.tag, r.subject, r.product) for r in riders])
+        told = "".join([_decided_words(rider) for rider in riders])
         head = f"*{24 + 4 * count}\r\n{self._admit_head}{_bulk(5 + count)}"
         return f"{head}{keys}{more_keys}{clock}{fixed}{asked}{told}".encode("ascii")
 
@@ -218,27 +237,30 @@ class Scripts:
         self, tag: str, subject: str, settlements: Sequence[Settlement], row: BalanceRow | None
     ) -> bytes:
         """Release these holds of one subject and take its balance, if there is one."""
-        keys = (
-            holds_key(tag, subject),
-            deadlines_key(tag),
-            copy_key(tag, subject),
-            *(tokens_key(tag, subject, s.product) for s in settlements),
-        )
         words = [] if row is None else copy_words(row)
         version: str | int = "" if row is None else row.version
-        pairs: list[str | int] = []
-        for each in settlements:
-            pairs += [each.request_id, -1 if each.actual_tpm is None else each.actual_tpm]
-        return self._settle.call(keys, (version, COPY_LIVES_MS, len(words), *words, *pairs))
+        count, rest = len(settlements), (version, COPY_LIVES_MS, len(words), *words)
+        parts = [
+            f"*{6 + 3 * count + len(rest)}\r\n{self._settle_head}{_bulk(3 + count)}",
+            _bulk(holds_key(tag, subject)),
+            _bulk(deadlines_key(tag)),
+            _bulk(copy_key(tag, subject)),
+            *[_window(tag, subject, each.product) for each in settlements],
+            *[_bulk(word) for word in rest],
+            *[_settled_words(each) for each in settlements],
+        ]
+        return "".join(parts).encode("ascii")
 
     def correct(self, tag: str, subject: str, decided: Sequence[Settlement]) -> bytes:
         """Some requests of one subject were decided: windows, places and holds follow."""
-        keys = (
-            holds_key(tag, subject),
-            *(tokens_key(tag, subject, each.product) for each in decided),
-        )
-        words = [word for each in decided for word in _decided_words(each)]
-        return self._correct.call(keys, tuple(words))
+        count = len(decided)
+        parts = [
+            f"*{4 + 4 * count}\r\n{self._correct_head}{_bulk(1 + count)}",
+            _bulk(holds_key(tag, subject)),
+            *[_window(tag, subject, each.product) for each in decided],
+            *[_decided_words(each) for each in decided],
+        ]
+        return "".join(parts).encode("ascii")
 
     def peek(
         self,
