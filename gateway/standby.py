@@ -4,7 +4,7 @@ Wires, never handles.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -14,6 +14,7 @@ from gateway.admission.reads import BalanceReads
 from gateway.admission.roll import Roll
 from gateway.errors import Fault
 from gateway.ground import Ground, ended
+from gateway.ledger.rows import BalanceRow
 from gateway.loop import forever
 from gateway.metering.meter import Meter
 from gateway.metering.shipper import Shipper
@@ -30,7 +31,12 @@ async def standby(base: Ground, meter: Meter, shipper: Shipper) -> AsyncIterator
     roll = Roll(book.count_gateways, base.settings.workers, asyncio.get_running_loop().time)
     load = base.revocations.over(book.load_balances)
     reads = BalanceReads(load, roll, base.settings.postgres_deadline_ms)
-    comeback = Comeback(base.link, base.gate, roll, meter, book.take_outbox, shipper.unsettled_rows)
+
+    async def changes(limit: int) -> Sequence[BalanceRow]:
+        await shipper.note_untold()
+        return await book.take_outbox(limit)
+
+    comeback = Comeback(base.link, base.gate, roll, meter, changes)
     with suppress(Fault):
         await roll.run_once()
     if base.link.is_up:

@@ -972,6 +972,16 @@ begin atomic
         stopped = excluded.stopped, drained = excluded.drained;
 end;
 
+-- In the order in which clear_outbox locks them. The time of the first note stays.
+create function note_balances(p_keys bigint[]) returns void
+language sql security definer set search_path = public, pg_temp
+begin atomic
+    insert into balance_outbox (key_id, version)
+    select b.key_id, b.version from key_balance b where b.key_id = any (p_keys) order by b.key_id
+    on conflict (key_id) do update
+        set version = greatest(balance_outbox.version, excluded.version);
+end;
+
 -- Forgets the notes whose version, or a newer one, has reached Redis.
 create function clear_outbox(p_keys bigint[], p_versions bigint[]) returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$
@@ -1013,7 +1023,8 @@ grant execute on function outcome_month(uuid), utc_day(bigint), ensure_outcome_m
     keep_answer(bigint, text, uuid, integer, bytea, bytea, bigint),
     end_answer(bigint, text, uuid, boolean), forget_answers(integer),
     set_key_status(bigint, text), set_key_limits(bigint, jsonb), set_key_owner(bigint, text),
-    beat_instance(text, bigint, bigint[], boolean, boolean), clear_outbox(bigint[], bigint[])
+    beat_instance(text, bigint, bigint[], boolean, boolean), clear_outbox(bigint[], bigint[]),
+    note_balances(bigint[])
 to sluice_runtime;
 
 -- ------------------------------------------------------------------ classifiers
@@ -2546,4 +2557,5 @@ insert into migration (name) values
     ('0001_pre_initial.sql'), ('0002_pre_key_owner.sql'), ('0003_pre_classifiers.sql'),
     ('0004_pre_traces.sql'), ('0005_pre_billing.sql'), ('0006_pre_transfer_idempotency.sql'),
     ('0007_pre_closing.sql'), ('0008_pre_accounts.sql'), ('0009_pre_billing_mended.sql'),
-    ('0010_pre_weighed_budgets.sql'), ('0011_pre_taken.sql'), ('0012_pre_room.sql');
+    ('0010_pre_weighed_budgets.sql'), ('0011_pre_taken.sql'), ('0012_pre_room.sql'),
+    ('0013_pre_untold.sql');

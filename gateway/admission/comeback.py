@@ -5,8 +5,8 @@ absence requests were admitted that it knows nothing of, and keys were changed (
 charged, topped up) whose copies it still has as they were.
 
 1. The holds of requests that were admitted without it, or grew without it, and still run.
-2. Every balance that changed and that nobody could tell it: those that this process has posted, and
-   the ledger's outbox, read after the server was there again. A copy only gets newer.
+2. Every balance that changed and that nobody could tell it: the ledger's outbox, read after the
+   server was there again. A copy only gets newer.
 3. Only then it is trusted. Until then keys are decided by the ledger's row, as while it was away;
    those that were let in so during 1 and 2 are written to it before anybody can ask it.
 
@@ -46,7 +46,7 @@ class Untold(Protocol):
 
 
 class Comeback:
-    """Of one process and link. `outbox` reads the ledger's changes, `unsettled` are our own."""
+    """Of one process and link. `outbox` reads the ledger's changes, our own among them."""
 
     def __init__(
         self,
@@ -55,14 +55,12 @@ class Comeback:
         roll: Roll,
         untold: Untold,
         outbox: Callable[[int], Awaitable[Sequence[BalanceRow]]],
-        unsettled: Callable[[], Sequence[BalanceRow]],
     ) -> None:
         self._link = link
         self._gate = gate
         self._roll = roll
         self._untold = untold
         self._outbox = outbox
-        self._unsettled = unsettled
         link.doubt_who_was_away()
 
     async def run_once(self) -> int:
@@ -102,13 +100,14 @@ class Comeback:
 
     async def _bring_up_to_date(self, node: Node) -> None:
         await self._tell_holds(node)
+        memory = self._gate.memory
         try:
-            rows = list(await self._outbox(MOST_ROWS))
+            rows = await self._outbox(MOST_ROWS)
         except PostgresUnavailable:
             if self._roll.seen_s >= node.away_since_s:
                 raise
-            rows = []
+            rows = ()
         if len(rows) >= MOST_ROWS:
             raise RedisUnavailable(f"{MOST_ROWS} changed balances and more are not told yet")
-        changed = [*self._unsettled(), *rows]
-        await self._gate.settle((), [row for row in changed if self._gate.is_at(node, row)])
+        there = [row for row in rows if self._gate.is_at(node, row)]
+        await self._gate.settle((), there, memory)

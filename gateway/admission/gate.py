@@ -170,26 +170,38 @@ class Gate:
             raise
         return len(riders)
 
-    async def put_balance(self, row: BalanceRow) -> None:
-        """Copy a balance row; a newer copy stays. Raises RedisUnavailable."""
-        await self.settle((), (row,))
+    @property
+    def memory(self) -> int:
+        """Which one Redis has: ask before a balance is read that is to be copied, see `settle`."""
+        return self._link.memories
 
-    async def settle(self, batch: Sequence[Settlement], rows: Sequence[BalanceRow]) -> None:
+    async def put_balance(self, row: BalanceRow, memory: int | None = None) -> None:
+        """Copy a balance row; a newer copy stays. Raises RedisUnavailable."""
+        await self.settle((), (row,), memory)
+
+    async def settle(
+        self, batch: Sequence[Settlement], rows: Sequence[BalanceRow], memory: int | None = None
+    ) -> None:
         """Release holds, correct windows, copy newest balances: one command per subject, all in
-        one round trip per server. Safe to repeat. Raises RedisUnavailable when any part failed.
+        one round trip per server. Safe to repeat. Raises RedisUnavailable when any part failed,
+        or rows are older than `memory`: a newer one may have been lost before it. Read again.
         """
+        if memory not in (None, self._link.memories):
+            raise RedisUnavailable("it has begun anew since the balances were read")
         subjects: dict[str, list[Settlement]] = {f"k:{row.key_id}": [] for row in rows}
         for each in batch:
             subjects.setdefault(each.subject, []).append(each)
             self.riders.drop(each)
-        by_subject = {f"k:{row.key_id}": row for row in _newest(rows)}
+        # The newest row of a key comes last.
+        by_subject = {f"k:{r.key_id}": r for r in sorted(rows, key=lambda row: row.version)}
         answers: list[Answer[Reply]] = []
         for subject, settlements in subjects.items():
             tag = settlements[0].tag if settlements else tag_of(subject)
             row = by_subject.get(subject)
             for part in _parts(settlements):
                 command = self.scripts.settle(tag, subject, part, row)
-                answers.append(self._link.write(self._slots[tag], command))
+                write = self._link.write if memory is None else self._link.write_now
+                answers.append(write(self._slots[tag], command))
         await _all(answers)
 
     async def peek(self, subject: str, products: Sequence[tuple[str, Limits, Limits]]) -> Standing:
@@ -271,11 +283,6 @@ def _parts(settlements: Sequence[Settlement]) -> Iterator[Sequence[Settlement]]:
     """As many at a time as one command takes; one empty part of none."""
     for start in range(0, max(1, len(settlements)), SETTLEMENTS_PER_COMMAND):
         yield settlements[start : start + SETTLEMENTS_PER_COMMAND]
-
-
-def _newest(rows: Sequence[BalanceRow]) -> list[BalanceRow]:
-    """Sorted so that the newest row of a key comes last."""
-    return sorted(rows, key=lambda row: row.version)
 
 
 async def _all(answers: Sequence[Answer[Reply]]) -> list[Reply]:

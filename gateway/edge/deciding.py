@@ -87,6 +87,7 @@ class Decider:
             raise
 
     async def _load(self, key_id: int) -> None:
+        memory = self._gate.memory
         row = await self._book.load_balance(key_id)
         assert row is not None, "a found key has a balance"
-        await self._gate.put_balance(row)
+        await self._gate.put_balance(row, memory)

@@ -78,11 +78,12 @@ class Grower:
     async def _load(self, crossing: Crossing) -> None:
         key_id = crossing.passage.key_id
         assert key_id is not None
+        memory = self._gate.memory
         row = await self._book.load_balance(key_id)
         assert row is not None, "a found key has a balance"
         with suppress(RedisUnavailable):
             # Away again: then what follows is decided without it.
-            await self._gate.put_balance(row)
+            await self._gate.put_balance(row, memory)
 
 
 class Growth:

@@ -130,9 +130,10 @@ class Quoter:
     async def _by_redis(self, subject: Subject, ask: Ask) -> Decision:
         decision = await self._gate.judge(ask)
         if decision.code is Code.BALANCE_NOT_LOADED and subject.key_id is not None:
+            memory = self._gate.memory
             row = await self._book.load_balance(subject.key_id)
             assert row is not None, "a found key has a balance"
-            await self._gate.put_balance(row)
+            await self._gate.put_balance(row, memory)
             decision = await self._gate.judge(ask)
         return decision
 

@@ -135,12 +135,16 @@ class Book(Deeds):
         return await self._changed("set_key_limits", key_id, text)
 
     async def take_outbox(self, limit: int = 200) -> list[BalanceRow]:
-        """Newest rows of keys that changed by another way than post_outcomes.
+        """Newest rows of keys that changed by another way than post_outcomes, or were noted.
 
         They stay in the outbox until `clear_outbox` names them: copying them twice is harmless.
         """
         rows = await self._postgres.rows(self._queries["take_outbox"], limit)
         return [balance_of(row) for row in rows]
+
+    async def note_balances(self, key_ids: Sequence[int]) -> None:
+        """Puts into the outbox what Redis could not be told of these keys."""
+        await self._postgres.value(self._queries["note_balances"], key_ids)
 
     async def clear_outbox(self, rows: Sequence[BalanceRow]) -> int:
         """Forgets what has reached Redis; a key that changed since stays. Answers how many."""

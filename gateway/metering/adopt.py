@@ -36,10 +36,10 @@ _LOG = logging.getLogger("sluice.adopt")
 
 @dataclass(slots=True)
 class _Untold:
-    """What was posted and Redis did not take; the newest row of each key."""
+    """What was posted and Redis did not take, and the keys of which that is."""
 
     settlements: list[Settlement] = field(default_factory=list)
-    rows: dict[int, BalanceRow] = field(default_factory=dict)
+    keys: set[int] = field(default_factory=set)
 
 
 class Adopter:
@@ -75,7 +75,10 @@ class Adopter:
         if untold is None:
             untold = await self._post(directory)
             self._untold[directory.name] = untold
-        if not await self._poster.settle(list(untold.settlements), list(untold.rows.values())):
+        memory = self._poster.memory
+        # As they are now: of newer ones nobody may tell a Redis that has begun anew.
+        rows = await self._book.load_balances(sorted(untold.keys)) if untold.keys else ()
+        if not await self._poster.settle(untold.settlements, rows, memory):
             # Nobody else knows of these charges: a balance that is older would be spent twice.
             return False
         del self._untold[directory.name]
@@ -90,12 +93,14 @@ class Adopter:
         while batch := await asyncio.to_thread(read_batch, directory, position):
             position = batch.end
             if batch.events:
+                memory = self._poster.memory
                 rows = await self._poster.post(batch.events)
-                await self._tell(batch.settlements, rows, untold)
+                await self._tell(batch.settlements, rows, untold, memory)
                 self._telemetry.orphans.labels("spooled").inc(len(batch.events))
         if owed:
+            memory = self._poster.memory
             rows = await self._book.refund_undelivered(owed)
-            await self._tell((), rows, untold)
+            await self._tell((), rows, untold, memory)
             self._telemetry.orphans.labels("undelivered").inc(len(owed))
         await self._book.beat_instance(instance, 1, (), stopped=True, drained=True)
         self._gate.declare_dead(instance)
@@ -103,13 +108,17 @@ class Adopter:
         return untold
 
     async def _tell(
-        self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow], untold: "_Untold"
+        self,
+        settlements: Sequence[Settlement],
+        rows: Sequence[BalanceRow],
+        untold: "_Untold",
+        memory: int,
     ) -> None:
-        if await self._poster.settle(settlements, rows):
+        if await self._poster.settle(settlements, rows, memory):
             return
         room = max(0, MAX_UNSETTLED - len(untold.settlements))
         untold.settlements += settlements[:room]
-        untold.rows |= {row.key_id: row for row in rows}
+        untold.keys |= {row.key_id for row in rows}
 
     def _tell_damage(self, instance: str, damage: SpoolDamaged) -> None:
         if instance not in self._damaged:

@@ -1,4 +1,4 @@
-"""Changes of a key that no shipper made, brought to Redis until it has them.
+"""Changes of a key that no shipper made, or could tell, brought to Redis until it has them.
 
 Where Redis came back as another process, the revocations of the last days are told again: who had
 read a balance before its key was revoked may have written it down after Redis forgot.
@@ -35,9 +35,10 @@ class Outbox:
         if restarts != self._told_restarts:
             await self._tell_revocations()
             self._told_restarts = restarts
+        memory = self._gate.memory
         rows = await self._book.take_outbox()
         if rows:
-            await self._gate.settle((), rows)
+            await self._gate.settle((), rows, memory)
             await self._book.clear_outbox(rows)
         return len(rows)
 

@@ -49,10 +49,17 @@ class Poster:
         half = len(events) // 2
         return (*await self.post(events[:half]), *await self.post(events[half:]))
 
-    async def settle(self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow]) -> bool:
+    @property
+    def memory(self) -> int:
+        """Of Redis; to be asked before rows are read."""
+        return self._gate.memory
+
+    async def settle(
+        self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow], memory: int
+    ) -> bool:
         """Redis learns what PostgreSQL knows; False when it cannot now."""
         try:
-            await self._gate.settle(settlements, rows)
+            await self._gate.settle(settlements, rows, memory)
         except RedisUnavailable as fault:
             # Once, and not fifty times a second for as long as it lasts.
             if self._settles:

@@ -62,7 +62,8 @@ class Reaper:
         if dead:
             await self._void(dead, now_ms)
         if late:
-            await self._release(late, await self._rows(late), None)
+            memory = self._poster.memory
+            await self._release(late, await self._rows(late), None, memory)
         return len(dead) + len(late)
 
     async def _rows(self, holds: Sequence[Hold]) -> Sequence[BalanceRow]:
@@ -71,11 +72,16 @@ class Reaper:
         return await self._book.load_balances(sorted(keys))
 
     async def _void(self, holds: Sequence[Hold], now_ms: int) -> None:
+        memory = self._poster.memory
         rows = await self._poster.post([_void_of(hold, now_ms).encode() for hold in holds])
-        await self._release(holds, rows, 0)
+        await self._release(holds, rows, 0, memory)
 
     async def _release(
-        self, holds: Sequence[Hold], rows: Sequence[BalanceRow], actual_tpm: int | None
+        self,
+        holds: Sequence[Hold],
+        rows: Sequence[BalanceRow],
+        actual_tpm: int | None,
+        memory: int,
     ) -> None:
         settlements = [
             Settlement(
@@ -83,7 +89,7 @@ class Reaper:
             )
             for hold in holds
         ]
-        if await self._poster.settle(settlements, rows):
+        if await self._poster.settle(settlements, rows, memory):
             self._telemetry.orphans.labels("hold").inc(len(holds))
             _LOG.warning("released %d holds that nobody would decide", len(holds))
 

@@ -2,8 +2,9 @@
 
 1. Take what is durable (from memory; from the files where memory overflowed).
 2. Post it: one transaction. It fails: nothing is forgotten, the same groups come again.
-3. Settle: holds end, windows are corrected, newest balances copied. It fails: kept, and told with
-   the next batch; beyond a bound left to a newer balance and the reaper.
+3. Settle: holds end, windows are corrected, newest balances copied. It fails: the ledger notes
+   whose balances Redis has not got, so that whoever lives brings them as they are then. What ended
+   is kept, and told with the next batch; beyond a bound left to the reaper.
 4. Remember the position, give back what was decided but never delivered, and beat.
 
 Refuses to run beside itself: one shipper per spool.
@@ -74,7 +75,9 @@ class Shipper:
         # Why PostgreSQL took nothing when it was asked last; "" when it did.
         self.trouble = ""
         self._unsettled: dict[str, Settlement] = {}
-        self._unsettled_rows: dict[int, BalanceRow] = {}
+        # Keys that the ledger is to note, and what the spool may forget then.
+        self._untold: set[int] = set()
+        self._passed: tuple[Position, int] | None = None
         self._settle_again_s = 0.0
 
     async def run_once(self) -> int:
@@ -91,6 +94,7 @@ class Shipper:
         return posted if posted >= _WORTH_HASTE else 0
 
     async def _run(self) -> int:
+        await self._conclude()
         batch = await self._take()
         if batch is not None:
             await self._post(batch)
@@ -116,9 +120,10 @@ class Shipper:
         """The instance stopped and everything is posted: reconciliation may close its numbers."""
         await self._tell(ended=True)
 
-    def unsettled_rows(self) -> list[BalanceRow]:
-        """The newest balances that Redis did not take yet."""
-        return list(self._unsettled_rows.values())
+    async def note_untold(self) -> None:
+        """Balances that Redis did not take are in the outbox. Raises PostgresUnavailable."""
+        if self._untold:
+            await self._book.note_balances(sorted(self._untold))
 
     async def _take(self) -> Batch | None:
         spool = self._spool
@@ -129,6 +134,7 @@ class Shipper:
 
     async def _post(self, batch: Batch) -> None:
         if batch.events:
+            memory = self._poster.memory
             rows = await self._poster.post(batch.events)
             self.trouble = ""
             self._meter.posted(batch.numbers, batch.settlements, rows)
@@ -136,41 +142,50 @@ class Shipper:
             if batch.oldest_durable_s is not None:
                 lag_s = asyncio.get_running_loop().time() - batch.oldest_durable_s
                 self._telemetry.ship_lag.observe(lag_s)
-            await self._settle(batch.settlements, rows)
-        # Last: what is interrupted before this comes again, and is settled again.
-        self._spool.posted(batch.end, len(batch.events))
+            await self._settle(batch.settlements, rows, memory)
+        self._passed = batch.end, len(batch.events)
+        await self._conclude()
 
-    async def _settle(self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow]) -> None:
-        if await self._poster.settle(settlements, rows):
+    async def _conclude(self) -> None:
+        """Last: what is interrupted before this comes again, and is settled again."""
+        await self.note_untold()
+        self._untold.clear()
+        if self._passed is not None:
+            self._spool.posted(*self._passed)
+            self._passed = None
+
+    async def _settle(
+        self, settlements: Sequence[Settlement], rows: Sequence[BalanceRow], memory: int
+    ) -> None:
+        if await self._poster.settle(settlements, rows, memory):
             return
         for each in settlements:
             self._unsettled[each.request_id] = each
-        for row in rows:
-            known = self._unsettled_rows.get(row.key_id)
-            if known is None or known.version < row.version:
-                self._unsettled_rows[row.key_id] = row
+        self._untold |= {row.key_id for row in rows}
         while len(self._unsettled) > MAX_UNSETTLED:
             del self._unsettled[next(iter(self._unsettled))]
 
     async def _settle_again(self) -> None:
         """Tell Redis what it did not take before."""
         now_s = asyncio.get_running_loop().time()
-        if not (self._unsettled or self._unsettled_rows) or now_s < self._settle_again_s:
+        if not self._unsettled or now_s < self._settle_again_s:
             return
         settlements = list(islice(self._unsettled.values(), _SETTLE_AGAIN))
-        rows = list(islice(self._unsettled_rows.values(), _SETTLE_AGAIN))
-        if not await self._poster.settle(settlements, rows):
+        keys = {int(each.subject[2:]) for each in settlements if each.subject.startswith("k:")}
+        memory = self._poster.memory
+        # A hold ends together with its charge: as the ledger has it now, not as it was posted then.
+        rows = await self._book.load_balances(sorted(keys)) if keys else ()
+        if not await self._poster.settle(settlements, rows, memory):
             self._settle_again_s = now_s + _SETTLE_PAUSE_S
             return
         for each in settlements:
             del self._unsettled[each.request_id]
-        for row in rows:
-            del self._unsettled_rows[row.key_id]
 
     async def _refund(self) -> None:
         due = self._meter.refunds_due()
         if not due:
             return
+        memory = self._poster.memory
         try:
             rows = await self._book.refund_undelivered(list(due.values()))
         except OutcomesRefused:
@@ -178,7 +193,7 @@ class Shipper:
             rows = []
         self._meter.refunded(due)
         self._telemetry.orphans.labels("undelivered").inc(len(due))
-        await self._settle((), rows)
+        await self._settle((), rows, memory)
 
     async def _beat(self) -> None:
         now_s = asyncio.get_running_loop().time()

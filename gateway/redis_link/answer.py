@@ -19,9 +19,11 @@ class Answer(asyncio.Future[T]):
 
     Subclasses turn the reply into what their caller waits for. `slot` None: any node will do.
     `needs_trust`: worth nothing from a server whose memory may be old (see `Node.is_doubted`).
+    `may_wait`: for a new connection, which may lead to another process.
     """
 
     needs_trust: ClassVar[bool] = False
+    may_wait: ClassVar[bool] = True
 
     __slots__ = ("asking", "attempts", "command", "queued_s", "slot", "started_s")
 
@@ -67,6 +69,13 @@ class Trusted(Plain):
 
     __slots__ = ()
     needs_trust = True
+
+
+class Bound(Plain):
+    """The reply as it came, of the process that is connected now."""
+
+    __slots__ = ()
+    may_wait = False
 
 
 class Dropped(Answer[Reply]):

@@ -37,6 +37,43 @@ class Counters:
     failures: int = 0
     connects: int = 0
     restarts: int = 0
+    memories: int = 0
+
+
+class Counted:
+    """The same, told to others."""
+
+    _counters: Counters
+
+    @property
+    def commands(self) -> int:
+        """Commands written so far."""
+        return self._counters.commands
+
+    @property
+    def round_trips(self) -> int:
+        """Batches written so far: one per node and loop tick."""
+        return self._counters.round_trips
+
+    @property
+    def connects(self) -> int:
+        """Connections made so far; more than nodes means that some were lost."""
+        return self._counters.connects
+
+    @property
+    def restarts(self) -> int:
+        """How often a server came back as another process: whatever it kept for us is lost."""
+        return self._counters.restarts
+
+    @property
+    def failures(self) -> int:
+        """Connections that were lost while somebody waited for an answer."""
+        return self._counters.failures
+
+    @property
+    def memories(self) -> int:
+        """Changes when what some server remembers may have begun anew: a process not met before."""
+        return self._counters.memories
 
 
 class Connection(asyncio.Protocol):

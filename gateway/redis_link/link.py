@@ -10,13 +10,14 @@ Refuses keys of different slots in one command, and to wait longer than the dead
 """
 
 import asyncio
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from gateway.errors import RedisUnavailable
-from gateway.redis_link.answer import Answer, Plain, Trusted
-from gateway.redis_link.connection import Counters
+from gateway.redis_link.answer import Answer, Bound, Plain, Trusted
+from gateway.redis_link.connection import Counted, Counters
 from gateway.redis_link.doubts import Doubts
 from gateway.redis_link.node import ATTEMPTS, Node, State
 from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_urls
@@ -24,11 +25,14 @@ from gateway.redis_link.wire import SLOTS, Endpoint, Script, Word, encode, read_
 DEFAULT_DEADLINE_MS = 250
 TRY_AGAIN_S = 0.01
 _NO_MASTER = ("READONLY", "MASTERDOWN", "LOADING")
+_NO_WRITES = ("OOM", "MISCONF", "NOREPLICAS")
+# What has stopped a script stands behind the place where it was stopped.
+_IN_SCRIPT = re.compile(r"ERR .*: -([A-Z]+) ")
 # A map is read at most that often, however many ask; and so often while an owner is away.
 REFRESH_PAUSE_S, LOOK_AGAIN_S = 0.1, 1.0
 
 
-class RedisLink:
+class RedisLink(Counted):
     """Redis at `url`; `deadline_ms` bounds every command, from its asking to its answer.
 
     Everything fails with RedisUnavailable: no connection, no answer in time, an error reply.
@@ -47,31 +51,6 @@ class RedisLink:
         self._refresher: asyncio.Task[None] | None = None
         self._refresh_wanted = asyncio.Event()
         self._doubts = Doubts()
-
-    @property
-    def commands(self) -> int:
-        """Commands written so far."""
-        return self._counters.commands
-
-    @property
-    def round_trips(self) -> int:
-        """Batches written so far: one per node and loop tick."""
-        return self._counters.round_trips
-
-    @property
-    def connects(self) -> int:
-        """Connections made so far; more than nodes means that some were lost."""
-        return self._counters.connects
-
-    @property
-    def restarts(self) -> int:
-        """How often a server came back as another process: whatever it kept for us is lost."""
-        return self._counters.restarts
-
-    @property
-    def failures(self) -> int:
-        """Connections that were lost while somebody waited for an answer."""
-        return self._counters.failures
 
     @property
     def is_cluster(self) -> bool:
@@ -189,6 +168,10 @@ class RedisLink:
         """The same, only of a server that is trusted."""
         return self._ask(Trusted, slot, command)
 
+    def write_now(self, slot: int | None, command: bytes) -> Plain:
+        """The same, only to the process that is connected now; see `memories`."""
+        return self._ask(Bound, slot, command)
+
     def _ask(self, kind: type[Plain], slot: int | None, command: bytes) -> Plain:
         answer = kind(loop := asyncio.get_running_loop(), slot, command, loop.time())
         self.send(answer)
@@ -232,8 +215,11 @@ class RedisLink:
                 return
             if kind in ("CLUSTERDOWN", *_NO_MASTER):
                 self._want_map()
-        if self._owners is None and kind in _NO_MASTER:
-            # What this address leads to has changed; a new connection finds out to what.
+        stopped = _IN_SCRIPT.match(text)
+        kind = stopped[1] if stopped else kind
+        if kind in _NO_WRITES or (self._owners is None and kind in _NO_MASTER):
+            # What this address leads to has changed; a new connection finds out to what. Or it
+            # takes no writes: as good as away, for what changes meanwhile cannot be told to it.
             asyncio.get_running_loop().call_soon(node.give_up, text)
         answer.fail(RedisUnavailable(f"{node.endpoint}: {text}"))
 

@@ -104,7 +104,7 @@ class Node:
                 answer.fail(RedisUnavailable(f"{self.endpoint}: it was away"))
                 return
             connection.send(answer)
-        elif self._doubts.wanted and answer.needs_trust:
+        elif not answer.may_wait or (self._doubts.wanted and answer.needs_trust):
             answer.fail(RedisUnavailable(f"{self.endpoint}: {self.reason}"))
         elif (self.state is State.CONNECTING or self.state is State.UP) and len(
             self._queued
@@ -234,9 +234,8 @@ class Node:
     async def _forget(self, connection: Connection) -> None:
         """Delete what may not outlive the process that it was written in, before anybody reads.
 
-        Another process may have begun with an old snapshot, or be a replica that was promoted and
-        had not everything. A script that names the process is the mark that it was done: scripts
-        are in no snapshot that this process could have read.
+        Another process may have begun with an old snapshot, or as a replica that had not all of it.
+        A script that names the process is the mark that it was done: no snapshot has scripts.
         """
         if not self._volatile or not self._serves_writes:
             return
@@ -245,6 +244,7 @@ class Node:
             return
         for pattern in self._volatile:
             await self._delete(connection, pattern)
+        self._counters.memories += 1
         await self._say(connection, mark.load())
 
     async def _delete(self, connection: Connection, pattern: str) -> None:
@@ -263,8 +263,8 @@ class Node:
 
     def _know(self, run_id: bytes) -> None:
         """Note which process answers: another one than before remembers nothing of ours."""
-        if self._run_id not in (b"", run_id):
-            self._counters.restarts += 1
+        self._counters.restarts += self._run_id not in (b"", run_id)
+        self._counters.memories += self._run_id != run_id
         self._run_id = run_id
 
     async def _ask(self, connection: Connection, *words: Word) -> Reply:

@@ -43,8 +43,12 @@ select * from set_key_limits($1, $2::text::jsonb);
 -- set_key_owner: notes whose key it is
 select set_key_owner($1, $2);
 
--- take_outbox: balances that changed by another way than the shipper, oldest note first
-select b.* from balance_outbox o join balance b using (key_id) order by o.noted_at limit $1;
+-- take_outbox: balances that no shipper could tell to Redis, oldest note first
+select b.* from balance_outbox o join balance b using (key_id)
+order by o.noted_at, o.key_id limit $1;
+
+-- note_balances: puts into the outbox what Redis could not be told
+select note_balances($1::bigint[]);
 
 -- clear_outbox: forgets the notes whose version has reached Redis
 select clear_outbox($1::bigint[], $2::bigint[]);

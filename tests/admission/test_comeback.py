@@ -1,6 +1,8 @@
 """What is let in without Redis while it is brought up to date is known to it before it decides."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -24,7 +26,7 @@ from gateway.ledger.rows import BalanceRow
 from gateway.metering.meter import Meter, Passage
 from gateway.redis_link import RedisLink
 from tests.admission.asking import Asker, hold_of, row
-from tests.admission.test_link import link, server
+from tests.admission.test_link import link, server, until_it_answers
 
 __all__ = ["link", "server"]
 
@@ -64,7 +66,7 @@ class House:
             return 1
 
         roll = Roll(one, 1, asyncio.get_running_loop().time)
-        return Comeback(self.link, self.gate, roll, self.running, outbox, list)
+        return Comeback(self.link, self.gate, roll, self.running, outbox)
 
 
 @pytest.fixture
@@ -142,3 +144,25 @@ async def test_nothing_is_set_aside_for_a_transfer_before_it_is_trusted(house: H
         await house.reserves.take(1, "t", None)
     await comeback.run_once()
     assert (await house.reserves.take(1, "t", None)).tokens == 40
+
+
+async def test_a_balance_that_was_read_before_redis_began_anew_is_not_copied(
+    server: RedisServer, link: RedisLink
+) -> None:
+    """A newer one may have been told to the process before, and been lost with it."""
+    gate = Gate(link)
+    await link.open()
+    memory, old = gate.memory, row(1, trial=100)
+    await gate.put_balance(old, memory)
+    os.kill(server.pid, signal.SIGKILL)
+    await server.wait_dead()
+    # Nothing waits for the next process, as it would be told of it before anybody could know.
+    with pytest.raises(RedisUnavailable):
+        await gate.put_balance(old, memory)
+    await server.start()
+    await until_it_answers(link)
+    with pytest.raises(RedisUnavailable, match="begun anew"):
+        await gate.put_balance(old, memory)
+    assert (await gate.peek("k:1", ())).trial == 0
+    await gate.put_balance(old, gate.memory)
+    assert (await gate.peek("k:1", ())).trial == 100

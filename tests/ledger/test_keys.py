@@ -196,6 +196,18 @@ async def test_every_change_waits_in_the_outbox_until_its_version_is_cleared(
     assert await book.take_outbox() == []
 
 
+async def test_what_redis_could_not_be_told_is_noted_with_its_newest_version(
+    book: Book, mint: Mint
+) -> None:
+    one, other = await mint(100), await mint(100)
+    await book.note_balances([other.key_id, one.key_id, 999_999_999])
+    assert await book.take_outbox() == sorted([one, other], key=lambda row: row.key_id)
+    newer = await book.credit(one.key_id, 1, "trial", "a")
+    await book.note_balances([one.key_id])
+    assert await book.clear_outbox([one, other]) == 1
+    assert await book.take_outbox() == [newer]
+
+
 @pytest.mark.parametrize("change", ["credit", "revoke", "set_status", "set_limits"])
 async def test_change_is_noted_for_redis_in_its_own_transaction(
     book: Book, mint: Mint, change: str

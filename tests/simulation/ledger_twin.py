@@ -20,24 +20,22 @@ from tests.simulation.ledger_rows import (
     id_of,
     transfer_refusal,
 )
+from tests.simulation.outbox_twin import OutboxTwin, Rows
 
-Rows = list[dict[str, Any]]
 
-
-class LedgerTwin:
+class LedgerTwin(OutboxTwin):
     """All tables that count; `now_s` is the server's clock."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
+        super().__init__()
         self._now_s = now_s
-        self.keys: dict[int, Key] = {}
         self.outcomes: dict[str, Posted] = {}
         self.given_back: dict[str, int] = {}
         self.transfers: list[tuple[str, str, int, int | None, int | None]] = []
-        self.outbox: dict[int, tuple[int, int]] = {}
         self.instances: dict[str, Instance] = {}
         self.contradictions: set[tuple[str, bytes]] = set()
         self.revoked_s: dict[int, float] = {}
-        self._noted = 0
+        self._credits: dict[str, tuple[int, int, str]] = {}
 
     def call(self, name: str, values: Sequence[Any]) -> Rows:
         """The named query with its values; raises Refused, and KeyError for a name unknown here."""
@@ -64,10 +62,10 @@ class LedgerTwin:
         return [self.keys[each].row() for each in dict.fromkeys(key_ids) if each in self.keys]
 
     def credit_key(self, key_id: int, tokens: int, bucket: str, ref: str) -> Rows:
-        for kind, known, moved, _, into in self.transfers:
-            if kind == "credit" and known == ref:
-                same = (moved, into) == (tokens, key_id)
-                return self._verdict(key_id, None if same else "REF_USED_OTHERWISE")
+        asked = (key_id, tokens, bucket)
+        if ref in self._credits:
+            same = self._credits[ref] == asked
+            return self._verdict(key_id, None if same else "REF_USED_OTHERWISE")
         key = self.keys.get(key_id)
         if key is None:
             return self._verdict(None, "UNKNOWN_KEY")
@@ -75,6 +73,7 @@ class LedgerTwin:
             return self._verdict(key_id, "REVOKED")
         if tokens > MOST - key.trial - key.paid:
             return self._verdict(key_id, "TOO_MUCH")
+        self._credits[ref] = asked
         self._transfer("credit", ref, tokens, None, key, bucket)
         if bucket == "paid" and key.tier != "premium":
             key.tier = "premium"
@@ -221,18 +220,6 @@ class LedgerTwin:
     def posted_requests(self, requests: Sequence[str]) -> Rows:
         return [{"request_id": each} for each in requests if each in self.outcomes]
 
-    def take_outbox(self, limit: int) -> Rows:
-        oldest = sorted(self.outbox, key=lambda key_id: self.outbox[key_id][1])
-        return [self.keys[each].row() for each in oldest[:limit]]
-
-    def clear_outbox(self, keys: Sequence[int], versions: Sequence[int]) -> Rows:
-        cleared = 0
-        for key_id, version in zip(keys, versions, strict=True):
-            if key_id in self.outbox and self.outbox[key_id][0] <= version:
-                del self.outbox[key_id]
-                cleared += 1
-        return [{"clear_outbox": cleared}]
-
     def beat_instance(
         self, name: str, below: int, unused: Sequence[int], stopped: bool, drained: bool
     ) -> Rows:
@@ -282,10 +269,6 @@ class LedgerTwin:
                 key.move(trial, sign * tokens - trial)
         self.transfers.append((kind, ref, tokens, id_of(debit), id_of(credit)))
 
-    def _note(self, key: Key) -> None:
-        self._noted += 1
-        self.outbox[key.key_id] = (key.version, self._noted)
-
     def _verdict(self, key_id: int | None, refusal: str | None = None) -> Rows:
         key = self.keys.get(key_id) if key_id is not None else None
         row = Key(0).row() if key is None else key.row()
@@ -294,6 +277,6 @@ class LedgerTwin:
 
 _CALLS: dict[str, Callable[..., Rows]] = {
     name: method
-    for name, method in vars(LedgerTwin).items()
+    for name, method in [*vars(OutboxTwin).items(), *vars(LedgerTwin).items()]
     if callable(method) and not name.startswith("_") and name != "call"
 }

@@ -158,7 +158,7 @@ FLIPS = (
     Flip(
         "the outbox is cleared and not brought",
         f"{_M}/outbox.py",
-        "        if rows:\n            await self._gate.settle((), rows)",
+        "        if rows:\n            await self._gate.settle((), rows, memory)",
         "        if rows:",
     ),
     Flip(

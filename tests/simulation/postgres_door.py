@@ -12,8 +12,9 @@ from gateway.errors import PostgresUnavailable
 from gateway.postgres import PostgresRefused
 from tests.simulation.clockwork import CURRENT, VirtualLoop, outside
 from tests.simulation.ledger_rows import Refused
-from tests.simulation.ledger_twin import LedgerTwin, Rows
+from tests.simulation.ledger_twin import LedgerTwin
 from tests.simulation.network import Odds
+from tests.simulation.outbox_twin import Rows
 
 DEADLINE_S = 2.0
 

@@ -63,6 +63,7 @@ class Calls:
             "end_key": 1,
             "transfer": 3,
             "take_outbox": 1,
+            "note_balances": 2,
             "clear_outbox": 2,
             "beat_instance": 3,
             "drained_instances": 1,
@@ -125,6 +126,9 @@ class Calls:
 
     def _take_outbox(self, _: int) -> Any:
         return "take_outbox", (), {}
+
+    def _note_balances(self, key: int) -> Any:
+        return "note_balances", ([key, KEYS[0], 77],), {}
 
     def _clear_outbox(self, _: int) -> Any:
         return "clear_outbox", (), {}
