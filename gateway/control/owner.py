@@ -13,7 +13,6 @@ from gateway.admission.ask import Hold, Remaining, Standing
 from gateway.control.call import Call, Reply
 from gateway.control.desk_parts import DeskParts
 from gateway.edge import refusals
-from gateway.edge.admitting import GRACE_MS
 from gateway.errors import Problem, RedisUnavailable
 from gateway.keys.format import format_key_id
 from gateway.ledger.rows import BalanceRow, RequestRow
@@ -175,7 +174,7 @@ async def request(parts: DeskParts, call: Call) -> Reply | Problem:
         return Reply(200, request_document(row))
     if hold is None or hold.product not in parts.catalogue.products:
         return refusals.not_found("request", wanted)
-    return Reply(200, _running_document(parts, hold))
+    return Reply(200, _running_document(hold))
 
 
 async def _hold(parts: DeskParts, key_id: int, request_id: str) -> Hold | None:
@@ -186,14 +185,14 @@ async def _hold(parts: DeskParts, key_id: int, request_id: str) -> Hold | None:
         return None
 
 
-def _running_document(parts: DeskParts, hold: Hold) -> dict[str, Any]:
+def _running_document(hold: Hold) -> dict[str, Any]:
     """A request that runs, as its owner reads it: nothing of it is charged yet."""
-    product = parts.catalogue.products[hold.product]
     return {
         "request_id": hold.request_id,
         "product": hold.product,
         "state": "running",
-        "admitted_at": iso(hold.deadline_ms - GRACE_MS - product.deadline_ms),
+        # The milliseconds in a UUIDv7: the product's deadline may have been changed since.
+        "admitted_at": iso(UUID(hold.request_id).int >> 80),
         "held": hold.hold_tokens,
     }
 

@@ -1,6 +1,7 @@
 """A request that has not ended is told to its owner by its hold, and to nobody else."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tests.control.conftest import Open
@@ -28,6 +29,11 @@ async def test_a_request_that_runs_is_shown_to_its_owner_with_what_it_holds(
         running = asyncio.create_task(door.spend(key))
         await until(seen)
         path = f"/v1/requests/{ids[0]}"
+        # A reload changes what the product says, not when the request came.
+        offer = door.node.ground.catalogue
+        reader = offer.products["reader"]
+        longer = replace(reader, deadline_ms=reader.deadline_ms + 3_600_000)
+        offer.take(replace(offer.now, products={**offer.products, "reader": longer}), "longer")
         shown = (await door.ask("GET", path, bearer=key)).json()
         age = datetime.now(UTC) - datetime.fromisoformat(shown.pop("admitted_at"))
         assert 0 <= age.total_seconds() < 30
