@@ -95,3 +95,29 @@ async def test_who_was_away_is_asked_nothing_that_needs_trust_before_it_is_trust
 
 async def _is_doubted(link: RedisLink) -> bool:
     return not link.is_trusted
+
+
+async def test_who_refused_to_write_is_doubted_like_one_that_was_away(
+    server: RedisServer, link: RedisLink
+) -> None:
+    """Its memory or its disk is full: what changed meanwhile could not be told to it."""
+    gate = Gate(link)
+    await link.open()
+    link.doubt_who_was_away()
+    (node,) = await link.doubted()
+    node.trust()
+    await gate.put_balance(row(1))
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    assert await redis_command(reader, writer, "CONFIG", "SET", "maxmemory", "1") == "OK"
+    with pytest.raises(RedisUnavailable):
+        await gate.admit(Asker("k:1").ask())
+    await until(lambda: _is_doubted(link))
+    assert await redis_command(reader, writer, "CONFIG", "SET", "maxmemory", "0") == "OK"
+    writer.close()
+    await writer.wait_closed()
+    await until_it_answers(link)
+    with pytest.raises(RedisUnavailable):
+        await gate.admit(Asker("k:1").ask())
+    (node,) = await link.doubted()
+    node.trust()
+    assert (await gate.admit(Asker("k:1").ask())).code is Code.ADMITTED
