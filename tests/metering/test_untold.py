@@ -8,7 +8,7 @@ from gateway.ledger.rows import BalanceRow
 from gateway.metering.adopt import Adopter
 from gateway.metering.outbox import Outbox
 from gateway.redis_link import slot_of
-from tests.metering.shop import GRANT, Shop
+from tests.metering.shop import GRANT, Shop, complete
 
 
 async def _away(*_: object) -> None:
@@ -94,3 +94,19 @@ async def test_whoever_adopts_a_spool_tells_balances_as_they_are_when_redis_is_b
     assert await found.run_once() == 1
     standing = await shop.gate.peek(f"k:{key_id}", ())
     assert (standing.trial, standing.paid) == (GRANT - 70, 500)
+
+
+async def test_who_says_goodbye_has_left_word_of_what_it_gave_back_at_last(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_id = await shop.mint()
+    passage = await shop.admit(key_id)
+    await shop.meter.settle_now(passage, complete(70))
+    assert await shop.shipper.run_once() == 1
+    shop.meter.undelivered(passage)
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.gate, "settle", _away)
+        assert await shop.shipper.drain(20)
+        await shop.shipper.say_goodbye()
+    (row,) = await shop.book.take_outbox()
+    assert (row.key_id, row.trial) == (key_id, GRANT)
