@@ -118,7 +118,6 @@ class Shipper:
 
     async def say_goodbye(self) -> None:
         """The instance stopped and everything is posted: reconciliation may close its numbers."""
-        await self.note_untold()
         await self._tell(ended=True)
 
     async def note_untold(self) -> None:
