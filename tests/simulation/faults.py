@@ -8,6 +8,11 @@ from tests.simulation.clockwork import OUTSIDE
 from tests.simulation.disk import BROKEN, FULL, WORKS
 from tests.simulation.network import Odds
 
+_OF_NO_STORE = ("leaving", "skew", "services")
+# A Redis with an old memory goes away at the end of its strike; whoever posts waits so long for an
+# answer of PostgreSQL that was lost.
+_AFTER_S, _AFTER_POSTGRES_S = 0.4, 10.0
+
 
 class Faults:
     """Strikes at a world."""
@@ -18,6 +23,10 @@ class Faults:
     def strike(self, strike: plans.Strike) -> None:
         """A fault begins; its end is arranged."""
         self._world.note("fault", f"{strike.kind} for {strike.for_s:.2f} s")
+        if strike.kind not in _OF_NO_STORE:
+            after_s = _AFTER_POSTGRES_S if strike.kind.startswith("pg_") else _AFTER_S
+            end_s = self._world.loop.now_s + strike.for_s + after_s
+            self._world.troubled_until_s = max(self._world.troubled_until_s, end_s)
         end = getattr(self, f"_{strike.kind}")(strike)
         if end is not None:
             self._world.loop.call_later(strike.for_s, self._over, strike.kind, end, context=OUTSIDE)

@@ -207,6 +207,7 @@ async def run_worker(world: Any, process: Process) -> None:
     base = ground(world, process.node)
     with suppress(RedisUnavailable):
         await base.link.open()
+    world.watch_orphans(base.gate)
     root: Any = SimPath(world.disks[process.node], "/spool")
     adopter = Adopter(root, base.book, base.gate, base.telemetry)
     reaper = Reaper(base.book, base.gate, base.telemetry, root)

@@ -5,15 +5,16 @@ from typing import Any
 
 from tests.simulation import plan as plans
 from tests.simulation.clockwork import OUTSIDE, START_S
+from tests.simulation.promptness import soon
 from tests.simulation.reckoning import at_any_time, at_rest
 from tests.simulation.redis_store import Talk
 from tests.simulation.seams import Holder
 from tests.simulation.watcher import Broken, demand
 from tests.simulation.world import World
 
-_LOOK_EVERY_S = 2.0
+_LOOK_EVERY_S = 1.0
 _CLOSE_LOOK_S = 0.1
-_REST_EVERY_S = 4.0
+_REST_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ async def _play(world: World) -> None:
         look_s = _CLOSE_LOOK_S if world.journal_waits() else _LOOK_EVERY_S
         await _pause(world, min(look_s, last_s - loop.now_s + 0.001))
         at_any_time(world)
+        soon(world)
     await _rest(world)
 
 
@@ -96,6 +98,7 @@ async def _rest(world: World) -> None:
     end_s = world.loop.now_s + plans.MOST_REST_S
     while True:
         await _pause(world, _CLOSE_LOOK_S if world.journal_waits() else _REST_EVERY_S)
+        soon(world)
         if world.journal_waits():
             at_any_time(world)
         demand(not world.loop.accidents, "no accident", world.loop.accidents)

@@ -37,6 +37,8 @@ class Watcher:
         self.revoked: set[int] = set()
         self.admitted: list[tuple[int, Ask]] = []
         self.decisions = 0
+        # Requests whose end Redis was told, in whichever process of it.
+        self.settled: set[str] = set()
 
     def of(self, name: str) -> Subject:
         return self.subjects.setdefault(name, Subject())
@@ -201,6 +203,7 @@ class Watcher:
     ) -> None:
         subject, released = self.of(name), 0
         for each in settlements:
+            self.settled.add(each.request_id)
             held = subject.holds.pop(each.request_id, None)
             if held is not None:
                 self._amend(subject, held, each)

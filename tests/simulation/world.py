@@ -18,9 +18,12 @@ from tests.simulation.network import Network, RedisServer
 from tests.simulation.postgres_door import PostgresServer
 from tests.simulation.redis_store import Store, Talk
 from tests.simulation.services import Services
+from tests.simulation.subjects import Broken
 from tests.simulation.watcher import Watcher
 
 SPAN_US = 250_000
+# As long as a beat lives, and until its absence is believed.
+SILENT_S = 11.0
 
 
 class World:
@@ -55,6 +58,7 @@ class World:
         self.local: list[tuple[float, Any, int]] = []
         self.killed_s: dict[str, tuple[float, str]] = {}
         self.disk_faults = False
+        self.troubled_until_s = 0.0
         self.power_s: dict[str, float] = {}
         # Before this a process may not have been counted by the others.
         self.counted_s = START_S + 3.0
@@ -76,6 +80,10 @@ class World:
     def journal_waits(self) -> bool:
         """Whether a key was revoked of which the ledger does not know yet."""
         return any(self.twin.keys[key].status != "revoked" for key in self.watcher.buried)
+
+    def calm_s(self) -> float:
+        """Since when no fault hits a store, a disk or a process."""
+        return max(0.0, self.loop.now_s - self.troubled_until_s)
 
     def _incarnation(self) -> int:
         return self.store.incarnation
@@ -101,6 +109,21 @@ class World:
             return found
 
         alone.admit = admit
+
+    def watch_orphans(self, gate: Any) -> None:
+        """Whoever lives and beats has no orphans before their deadline."""
+        find = gate.orphans
+
+        async def orphans() -> Any:
+            found = await find()
+            living = {each.instance for each in self.slots if each.process.alive}
+            for hold in found:
+                early = hold.deadline_ms > self.now_us() // 1_000 and hold.instance in living
+                if early and self.calm_s() > SILENT_S and self.loop.broken is None:
+                    self.loop.broken = Broken(f"who lives has no orphans: {hold}")
+            return found
+
+        gate.orphans = orphans
 
     # ---------------------------------------------------------------- processes
 
