@@ -19,6 +19,7 @@ _USUAL_CONNECTION: Final = (b"keep-alive", b"close")
 _BLOCK_BYTES: Final = 64
 # Of a product; what else clients may call their headers is looked at each time.
 _MOST_NAMES: Final = 500
+_KEPT_BYTES: Final = 100
 _BUDGET: Final = b"x-token-budget"
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -77,7 +78,7 @@ class HeaderFilter:
                 if lower == b"connection":
                     return allowed_lines(product, raw_headers)
                 is_seen = product.forwards(lower.decode("latin-1"))
-                if len(names) < _MOST_NAMES:
+                if len(names) < _MOST_NAMES and len(name) < _KEPT_BYTES:
                     names[name] = is_seen
             if is_seen and value:
                 lines.append(b"%b: %b\r\n" % (name, value))

@@ -23,6 +23,8 @@ _SLASHES: Final = re.compile(r"//+")
 _TARGET_FIELD: Final = re.compile(r"[?&](?:url|html|pdf|file|q)=[^&]")
 # Browsers ask for it by themselves; nobody wants its page, and it must not use up a limit.
 _ICON: Final = "/favicon.ico"
+_MOST_FOUND: Final = 1_000
+_KEPT_CHARACTERS: Final = 260
 
 
 class Router:
@@ -37,13 +39,15 @@ class Router:
         self._houses = houses(catalogue)
         self._bare = self._houses.pop("")
         self._with_pages = (self._bare, self._houses["dash"])
+        # Of the few names by which a gateway is called.
+        self._found: dict[str, House] = {}
 
     def route(self, host: str, method: str, raw_path: str) -> Route | Problem:
         """The way of one request: `host` as in the Host header, `raw_path` as on the request line.
 
         Never raises, whatever a client sends.
         """
-        house = self._house(host)
+        house = self._found.get(host) or self._house(host)
         try:
             return house.exact[raw_path][method]
         except KeyError:
@@ -57,6 +61,12 @@ class Router:
         return _family_at(house, raw_path)
 
     def _house(self, host: str) -> House:
+        house = self._look_up(host)
+        if len(self._found) < _MOST_FOUND and len(host) < _KEPT_CHARACTERS:
+            self._found[host] = house
+        return house
+
+    def _look_up(self, host: str) -> House:
         label, dot, _ = host.partition(".")
         if dot:
             house = self._houses.get(label) or self._houses.get(label.lower())

@@ -65,6 +65,8 @@ class Measured:
     @property
     def budget_tokens(self) -> int | None:
         """What the service is told to keep to; None: it would not listen, or need not."""
+        if self.max_charge is None:
+            return None
         return self.max_charge if takes_budget(self.product) else None
 
     def within(self, tokens: int) -> Self:

@@ -45,6 +45,8 @@ class Telemetry(LimitMetrics):
 
     def __init__(self) -> None:
         super().__init__()
+        # The series of `finished`, by product and outcome.
+        self._ended: dict[tuple[str, str], tuple[Tally, Spread]] = {}
         self._declare_requests()
         self._declare_load()
         self._declare_shipping()
@@ -216,8 +218,12 @@ class Telemetry(LimitMetrics):
 
     def finished(self, product: str, outcome: str, tokens: int, seconds: float) -> None:
         """Count one admitted request with its outcome, charge and duration."""
-        self.requests.labels(product, outcome).inc()
-        self.latency.labels(product).observe(seconds)
+        known = self._ended.get((product, outcome))
+        if known is None:
+            known = self.requests.labels(product, outcome), self.latency.labels(product)
+            self._ended[product, outcome] = known
+        known[0].inc()
+        known[1].observe(seconds)
         if tokens:
             self.tokens.labels(product).inc(tokens)
 
