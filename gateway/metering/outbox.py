@@ -6,15 +6,21 @@ read a balance before its key was revoked may have written it down after Redis f
 Refuses to order anything: rows carry versions, so copying one twice or late is harmless.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.admission.gate import Gate
+from gateway.errors import RedisUnavailable
 from gateway.ledger.book import Book
+from gateway.ledger.rows import BalanceRow
 
 # As long as a copy lives.
 REVOKED_DAYS: Final = 7
 _PAGE: Final = 1_000
+# Keys of a shard that is away stay in front; so many are looked behind.
+_AT_ONCE: Final = 200
+_MOST_AT_ONCE: Final = 3_200
 
 
 class Outbox:
@@ -28,6 +34,7 @@ class Outbox:
         self._gate = gate
         self._restarts = restarts
         self._told_restarts = -1
+        self._at_once = _AT_ONCE
 
     async def run_once(self) -> int:
         """Copy one bounded batch; answers how many keys were copied."""
@@ -36,11 +43,27 @@ class Outbox:
             await self._tell_revocations()
             self._told_restarts = restarts
         memory = self._gate.memory
-        rows = await self._book.take_outbox()
+        rows = await self._book.take_outbox(self._at_once)
         if rows:
-            await self._gate.settle((), rows, memory)
+            try:
+                await self._gate.settle((), rows, memory)
+            except RedisUnavailable:
+                await self._tell_who_are_there(rows, memory)
+                raise
             await self._book.clear_outbox(rows)
+        self._at_once = _AT_ONCE
         return len(rows)
+
+    async def _tell_who_are_there(self, rows: Sequence[BalanceRow], memory: int) -> None:
+        """One shard is away: its keys stay, and hold back nobody's word behind them."""
+        told = await asyncio.gather(
+            *(self._gate.settle((), (row,), memory) for row in rows), return_exceptions=True
+        )
+        there = [row for row, fault in zip(rows, told, strict=True) if fault is None]
+        if there or len(rows) == self._at_once:
+            self._at_once = min(2 * self._at_once, _MOST_AT_ONCE)
+        if there:
+            await self._book.clear_outbox(there)
 
     async def _tell_revocations(self) -> None:
         last = 0

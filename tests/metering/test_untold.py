@@ -1,7 +1,10 @@
 """Balances that Redis did not take: brought by whoever lives, and as they are then."""
 
+from collections.abc import Sequence
+
 import pytest
 
+from gateway.admission.ask import Settlement
 from gateway.admission.scripts import copy_key, tag_of
 from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.ledger.rows import BalanceRow
@@ -110,3 +113,31 @@ async def test_who_says_goodbye_has_left_word_of_what_it_gave_back_at_last(
         await shop.shipper.say_goodbye()
     (row,) = await shop.book.take_outbox()
     assert (row.key_id, row.trial) == (key_id, GRANT)
+
+
+async def test_a_shard_that_is_away_holds_back_no_word_for_the_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {await shop.mint() for _ in range(210)}
+    await shop.book.note_balances(sorted(away))
+    key_id = await shop.mint()
+    assert isinstance(await shop.book.set_status(key_id, "suspended"), BalanceRow)
+    found, settle = Outbox(shop.book, shop.gate, lambda: 0), shop.gate.settle
+
+    async def settle_there(
+        batch: Sequence[Settlement], rows: Sequence[BalanceRow], memory: int | None = None
+    ) -> None:
+        if away & {row.key_id for row in rows}:
+            raise RedisUnavailable("one shard is away")
+        await settle(batch, rows, memory)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.gate, "settle", settle_there)
+        for _ in range(5):
+            with pytest.raises(RedisUnavailable):
+                await found.run_once()
+    assert (await shop.gate.peek(f"k:{key_id}", ())).status == "suspended"
+    assert {row.key_id for row in await shop.book.take_outbox(300)} == away
+    while await found.run_once():
+        pass
+    assert await shop.book.take_outbox() == []
