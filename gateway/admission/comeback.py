@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from gateway.admission.ask import Hold
 from gateway.admission.gate import Gate
 from gateway.admission.roll import Roll
+from gateway.admission.scripts import tag_slots
 from gateway.admission.unposted import Unposted
 from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.ledger.rows import BalanceRow
@@ -29,6 +30,7 @@ from gateway.redis_link import Node, RedisLink
 _LOG = logging.getLogger("sluice.comeback")
 # While more keys have changed than that, the worker, which tells Redis of all, is waited for.
 MOST_ROWS: Final = 20_000
+_WRITTEN_MS: Final = 1_000
 
 
 class Untold(Protocol):
@@ -61,6 +63,7 @@ class Comeback:
         self._roll = roll
         self._untold = untold
         self._outbox = outbox
+        self._slots = tag_slots()
         link.doubt_who_was_away()
 
     async def run_once(self) -> int:
@@ -111,3 +114,11 @@ class Comeback:
             raise RedisUnavailable(f"{MOST_ROWS} changed balances and more are not told yet")
         there = [row for row in rows if self._gate.is_at(node, row)]
         await self._gate.settle((), there, memory)
+        await self._writes_to(node)
+
+    async def _writes_to(self, node: Node) -> None:
+        """It could not be told of what changes from here on if it took no writes."""
+        for tag, slot in self._slots.items():
+            if self._link.owns(node, slot):
+                await self._link.call(slot, "SET", f"{tag}written", 1, "PX", _WRITTEN_MS)
+                return

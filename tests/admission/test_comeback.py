@@ -20,6 +20,7 @@ from gateway.admission.unposted import Unposted
 from gateway.edge.deciding import Decider
 from gateway.edge.identify import Subject
 from gateway.embedded.redis_server import RedisServer
+from gateway.embedded.wire import redis_command
 from gateway.errors import RedisUnavailable
 from gateway.ledger.book import Book
 from gateway.ledger.rows import BalanceRow
@@ -27,6 +28,7 @@ from gateway.metering.meter import Meter, Passage
 from gateway.redis_link import RedisLink
 from tests.admission.asking import Asker, hold_of, row
 from tests.admission.test_link import link, server, until_it_answers
+from tests.crash.house import until
 
 __all__ = ["link", "server"]
 
@@ -166,3 +168,21 @@ async def test_a_balance_that_was_read_before_redis_began_anew_is_not_copied(
     assert (await gate.peek("k:1", ())).trial == 0
     await gate.put_balance(old, gate.memory)
     assert (await gate.peek("k:1", ())).trial == 100
+
+
+async def test_who_still_refuses_to_write_is_not_trusted(house: House, server: RedisServer) -> None:
+    """Its memory is full: it can be told nothing, though there may be nothing to tell now."""
+    comeback = house.comeback()
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    assert await redis_command(reader, writer, "CONFIG", "SET", "maxmemory", "1") == "OK"
+    with pytest.raises(RedisUnavailable):
+        await comeback.run_once()
+    assert not house.link.is_trusted
+    assert await redis_command(reader, writer, "CONFIG", "SET", "maxmemory", "0") == "OK"
+    writer.close()
+    await writer.wait_closed()
+
+    async def is_trusted() -> bool:
+        return await comeback.run_once() == 1
+
+    await until(is_trusted)
