@@ -39,6 +39,9 @@ CONDITIONS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "redis": Kind(_D, "Redis does not answer: limits are local, money is capped"),
         "redis_shard": Kind(_D, "one shard of the cluster is away: the same for its subjects"),
+        "redis_doubted": Kind(
+            _D, "Redis answers and is not trusted yet: the ledger decides on keys"
+        ),
         "postgres": Kind(_D, "PostgreSQL does not answer: unknown keys and money are refused"),
         "ledger_read_only": Kind(_D, "PostgreSQL answers and takes no writes: the spool grows"),
         "revocations_waiting": Kind(_D, "revocations in the journal are not in the ledger yet"),

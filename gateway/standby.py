@@ -37,6 +37,7 @@ async def standby(base: Ground, meter: Meter, shipper: Shipper) -> AsyncIterator
         return await book.take_outbox(limit)
 
     comeback = Comeback(base.link, base.gate, roll, meter, changes)
+    base.conditions.watch("redis_doubted", comeback.trouble)
     with suppress(Fault):
         await roll.run_once()
     if base.link.is_up:

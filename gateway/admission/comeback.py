@@ -95,6 +95,11 @@ class Comeback:
             self._untold.unposted.forget_spent()
         return len(nodes)
 
+    def trouble(self) -> str:
+        """Which servers answer and are not trusted yet, for an operator; empty when none."""
+        nodes = [node for node in self._link.masters if node.is_doubted and node.is_up]
+        return "; ".join(f"{node.endpoint}: it answers and is not trusted yet" for node in nodes)
+
     async def _tell_holds(self, node: Node) -> None:
         """All are on their way to it before this waits for anything."""
         holds = [hold for hold in self._untold.untold_holds() if self._gate.is_at(node, hold)]

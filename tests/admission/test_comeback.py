@@ -178,6 +178,8 @@ async def test_who_still_refuses_to_write_is_not_trusted(house: House, server: R
     with pytest.raises(RedisUnavailable):
         await comeback.run_once()
     assert not house.link.is_trusted
+    await until_it_answers(house.link)
+    assert "not trusted" in comeback.trouble()
     assert await redis_command(reader, writer, "CONFIG", "SET", "maxmemory", "0") == "OK"
     writer.close()
     await writer.wait_closed()
@@ -186,3 +188,4 @@ async def test_who_still_refuses_to_write_is_not_trusted(house: House, server: R
         return await comeback.run_once() == 1
 
     await until(is_trusted)
+    assert comeback.trouble() == ""
