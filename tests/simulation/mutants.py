@@ -168,34 +168,16 @@ FLIPS = (
         "        if self._unsettled or now_s < self._settle_again_s:",
     ),
     Flip(
-        "whose balance Redis did not take is noted nowhere",
-        f"{_M}/shipper.py",
-        "        if self._untold:",
-        "        if not self._untold:",
-    ),
-    Flip(
         "holds are not put back into an emptied Redis",
         f"{_M}/pulse.py",
         "(self._begun and not known) or restarts != self._seen_restarts",
         "(self._begun and not known) and restarts == self._seen_restarts",
     ),
     Flip(
-        "a balance of before goes to a Redis that has begun anew",
-        f"{_A}/gate.py",
-        "if memory not in (None, self._link.memories):",
-        "if memory not in (None, memory):",
-    ),
-    Flip(
         "who beats is taken for silent",
         f"{_A}/orphans.py",
         "for name, beat in beats.items() if beat == 0",
         "for name, beat in beats.items() if beat != 0",
-    ),
-    Flip(
-        "a tombstone that was lifted comes after all",
-        f"{_A}/bury.lua",
-        "if redis.call('EXISTS', KEYS[2]) == 1 then return false end",
-        "if redis.call('EXISTS', KEYS[2]) == 2 then return false end",
     ),
     Flip(
         "a number is given back though Redis may hold its request",

@@ -12,20 +12,22 @@ from tests.simulation.world import World
 # Breakers, beats and what is told again pause for a second at most; a call of PostgreSQL may still
 # have its two seconds.
 SOON_S = 4.0
+# A beat sees that Redis was emptied.
+BEAT_S, ASKED_S = 2.8, 1.0
 
 
 def soon(world: World) -> None:
     """Where no fault has been for a while."""
-    if world.calm_s() < SOON_S:
-        return
     living = {
         found.instance: found.meter
         for found in world.slots
         if found.process.alive and found.meter is not None
     }
-    _ends_are_told(world, living)
-    for meter in living.values():
-        _holds_are_there(world, meter)
+    if world.calm_s() >= SOON_S:
+        _ends_are_told(world, living)
+    if world.calm_s() >= BEAT_S:
+        for meter in living.values():
+            _holds_are_there(world, meter)
 
 
 def _ends_are_told(world: World, living: dict[str, Any]) -> None:
@@ -42,7 +44,7 @@ def _ends_are_told(world: World, living: dict[str, Any]) -> None:
 def _holds_are_there(world: World, meter: Any) -> None:
     """Redis knows of every request that runs, also when it has lost its memory meanwhile."""
     for passage in meter._open.values():
-        if world.loop.now_s - passage.started_s < SOON_S:
+        if world.loop.now_s - passage.started_s < ASKED_S:
             continue
         held = world.watcher.of(passage.subject).holds.get(passage.request_id)
         fine = held is not None and held.tokens >= passage.held_tokens
