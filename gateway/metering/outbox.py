@@ -38,21 +38,30 @@ class Outbox:
 
     async def run_once(self) -> int:
         """Copy one bounded batch; answers how many keys were copied."""
-        restarts = self._restarts()
+        restarts, fault = self._restarts(), None
         if restarts != self._told_restarts:
-            await self._tell_revocations()
-            self._told_restarts = restarts
+            try:
+                await self._tell_revocations()
+                self._told_restarts = restarts
+            except RedisUnavailable as caught:
+                # Told again; what is new goes to the shards that are there.
+                fault = caught
         memory = self._gate.memory
         rows = await self._book.take_outbox(self._at_once)
-        if rows:
-            try:
-                await self._gate.settle((), rows, memory)
-            except RedisUnavailable:
-                await self._tell_who_are_there(rows, memory)
-                raise
-            await self._book.clear_outbox(rows)
+        try:
+            await self._tell(rows, memory)
+        except RedisUnavailable:
+            await self._tell_who_are_there(rows, memory)
+            raise
         self._at_once = _AT_ONCE
+        if fault is not None:
+            raise fault
         return len(rows)
+
+    async def _tell(self, rows: Sequence[BalanceRow], memory: int) -> None:
+        if rows:
+            await self._gate.settle((), rows, memory)
+            await self._book.clear_outbox(rows)
 
     async def _tell_who_are_there(self, rows: Sequence[BalanceRow], memory: int) -> None:
         """One shard is away: its keys stay, and hold back nobody's word behind them."""
