@@ -48,7 +48,7 @@ MARK_WITHIN_S: Final = 0.02
 # A sync costs 20 to 60 us of CPU and one switch of threads. While so many requests are under way,
 # groups follow each other no faster than this: either outcomes come at a rate that makes it worth
 # while, or requests take so long that it is nothing to them.
-GATHER_S: Final = 0.002
+GATHER_S: Final = 0.001
 MANY: Final = 8
 # At the end a disk that fails is given this long; its outcomes then end as orphans.
 _CLOSE_S: Final = 3.0
