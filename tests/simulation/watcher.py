@@ -80,6 +80,7 @@ class Watcher:
     def _forgotten(self, command: bytes) -> None:
         name = "k:" + command.rpartition(b"b:k:")[2].split(b"\r\n")[0].decode()
         self.of(name).copy = None
+        self.of(name).tombs.clear()
 
     # ---------------------------------------------------------------- the scripts
 
