@@ -198,7 +198,9 @@ def postgres_url(text: str) -> str:
     for one in _each_host(text):
         if not _parts(one, "postgresql", "postgres").hostname and one != text:
             raise ValueError("names a server without a name between its commas")
-    wanted = parse_qs(urlsplit(text).query).get("target_session_attrs", ["any"])[0]
+    # Of one address: all hosts together are none to a reader of addresses.
+    query = urlsplit(next(_each_host(text))).query
+    wanted = parse_qs(query).get("target_session_attrs", ["any"])[0]
     if wanted not in _SESSIONS:
         raise ValueError(f"must have a target_session_attrs of {', '.join(_SESSIONS)}, or none")
     return text

@@ -159,13 +159,12 @@ class Postgres:
             return line
         told = []
         share_s = self._deadline_s / (len(servers) + 1)
-        asked = parse_qs(urlsplit(self._dsn).query).get("target_session_attrs", ["read-write"])
+        bare = _hosts_of(self._dsn)[0]
+        asked = parse_qs(urlsplit(bare).query).get("target_session_attrs", ["read-write"])
         common["target_session_attrs"] = SessionAttribute(asked[0])
         for host, port in servers:
             try:
-                line = await asyncpg.connect(
-                    self._dsn, host=host, port=port, timeout=share_s, **common
-                )
+                line = await asyncpg.connect(bare, host=host, port=port, timeout=share_s, **common)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 told.append(f"{host}: {str(error) or type(error).__name__}")
             except asyncpg.exceptions.TargetServerAttributeNotMatched:
@@ -175,11 +174,19 @@ class Postgres:
         raise UnavailableError("; ".join(told))
 
 
+def _hosts_of(dsn: str) -> tuple[str, list[str]]:
+    """The DSN without its hosts, and these: newer readers of URLs refuse `a,[::1]` as a host."""
+    scheme, middle, rest = dsn.partition("://")
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, at, hosts = netloc.rpartition("@")
+    found = [unquote(host) for host in hosts.split(",") if host]
+    return f"{scheme}{middle}{user}{at}{rest[len(netloc) :]}", found
+
+
 def _servers_of(dsn: str) -> Sequence[tuple[str, int]]:
     """The servers of a DSN that names several, in its order; else none."""
-    parts = urlsplit(dsn)
-    query = parse_qs(parts.query)
-    hosts = [unquote(host) for host in parts.netloc.rpartition("@")[2].split(",") if host]
+    bare, hosts = _hosts_of(dsn)
+    query = parse_qs(urlsplit(bare).query)
     hosts = hosts or [host for text in query.get("host", []) for host in text.split(",") if host]
     ports = [port for text in query.get("port", []) for port in text.split(",") if port]
     if len(hosts) < 2:
@@ -199,7 +206,7 @@ async def _keep_session(_: object) -> None:
 
 def _wants_tls(dsn: str) -> bool:
     """TLS only where the DSN says so: asyncpg's default reads certificates from HOME."""
-    asked = parse_qs(urlsplit(dsn).query).get("sslmode", ["disable"])[0]
+    asked = parse_qs(urlsplit(_hosts_of(dsn)[0]).query).get("sslmode", ["disable"])[0]
     return asked not in ("disable", "allow", "prefer")
 
 

@@ -6,8 +6,9 @@ that is filled once per run (see databases.py). `redis_url` is the run's Redis, 
 
 import asyncio
 import shutil
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from gateway.embedded.wire import redis_command
 from tests.databases import Databases, execute, of_database
 from tests.faults.quarter import quarter_of_today
 
+# A test that hangs fails, instead of the whole run. The longest takes 20 s, on a busy machine 50.
+_LONGEST_S = 300
 SCHEMA = Path(__file__).resolve().parent.parent / "sql" / "schema.sql"
 TEMPLATE = "sluice_template"
 
@@ -25,6 +28,22 @@ TEMPLATE = "sluice_template"
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Which cells of the fault matrix this run was for."""
     terminalreporter.write_line(f"fault matrix: FAULTS_QUARTER={quarter_of_today()}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Every test ends."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"{item.nodeid} has not ended after {_LONGEST_S} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(_LONGEST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from gateway.embedded.binaries import postgres_folder
 from gateway.embedded.faults import EmbeddedFault
 from gateway.errors import Fault
 from gateway.postgres import Postgres
+from gateway.postgres.servers import hosts_of
 
 _LAST_WORDS = 2_000
 _ROLES = "select rolname from pg_roles where rolname like 'sluice\\_%' order by rolname"
@@ -77,12 +78,13 @@ async def _run(name: str, dsn: str, words: Sequence[str]) -> None:
 
 
 def _without_password(dsn: str) -> tuple[str, str]:
-    parts = urlsplit(dsn)
+    bare, hosts = hosts_of(dsn)
+    parts = urlsplit(bare)
     if parts.password is None:
         return dsn, ""
-    host = parts.netloc.rpartition("@")[2]
     user = quote(unquote(parts.username or ""), safe="")
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}")), unquote(parts.password)
+    netloc = f"{user}@{','.join(quote(host, safe=':[]%') for host in hosts)}"
+    return urlunsplit(parts._replace(netloc=netloc)), unquote(parts.password)
 
 
 def _program(name: str) -> Path:

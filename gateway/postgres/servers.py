@@ -9,6 +9,7 @@ Of several servers only one that takes writes will do, as the ledger is written.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,6 +20,7 @@ from asyncpg.connect_utils import SessionAttribute
 from gateway.postgres.faults import READ_ONLY, ServerGone, faults
 
 _PORT: Final = 5432
+_NETLOC_ENDS: Final = re.compile("[/?#]")
 _TAKES_NO_WRITES: Final = "it takes no writes: it is a standby, or was told to be read-only"
 _NOT_WANTED: Final[Mapping[str, str]] = {
     SessionAttribute.primary: "it is a standby and takes no writes",
@@ -33,15 +35,23 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 def wants_tls(dsn: str) -> bool:
     """TLS only where the DSN says so: asyncpg's default reads certificates from HOME."""
-    asked = parse_qs(urlsplit(dsn).query).get("sslmode", ["disable"])[0]
+    asked = parse_qs(urlsplit(hosts_of(dsn)[0]).query).get("sslmode", ["disable"])[0]
     return asked not in ("disable", "allow", "prefer")
+
+
+def hosts_of(dsn: str) -> tuple[str, Sequence[str]]:
+    """The DSN without its hosts, and these: newer readers of URLs refuse `a,[::1]` as a host."""
+    scheme, middle, rest = dsn.partition("://")
+    netloc = _NETLOC_ENDS.split(rest, maxsplit=1)[0]
+    user, at, hosts = netloc.rpartition("@")
+    found = [unquote(host) for host in hosts.split(",") if host]
+    return f"{scheme}{middle}{user}{at}{rest[len(netloc) :]}", found
 
 
 def named_by(dsn: str) -> Sequence[Server]:
     """The servers in their order; empty when the DSN names at most one, which asyncpg reads."""
-    parts = urlsplit(dsn)
-    query = parse_qs(parts.query)
-    hosts = [unquote(h) for h in parts.netloc.rpartition("@")[2].split(",") if h]
+    bare, hosts = hosts_of(dsn)
+    query = parse_qs(urlsplit(bare).query)
     ports = [p for text in query.get("port", []) for p in text.split(",") if p]
     if not hosts:
         hosts = [h for text in query.get("host", []) for h in text.split(",") if h]
@@ -73,7 +83,10 @@ class Servers:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self._named = list(named_by(dsn))
-        asked = parse_qs(urlsplit(dsn).query).get("target_session_attrs", [])
+        bare = hosts_of(dsn)[0]
+        # Each server of several is named beside it.
+        self._asked = bare if self._named else dsn
+        asked = parse_qs(urlsplit(bare).query).get("target_session_attrs", [])
         # A single primary that was told to be read-only still answers look-ups.
         usual = SessionAttribute.read_write if self._named else SessionAttribute.primary
         self._attribute = SessionAttribute(asked[0]) if asked else usual
@@ -93,7 +106,7 @@ class Servers:
         line: Connection
         if not self._named:
             try:
-                line = await asyncpg.connect(self.dsn, timeout=limit_s, **common)
+                line = await asyncpg.connect(self._asked, timeout=limit_s, **common)
             except asyncpg.exceptions.TargetServerAttributeNotMatched:
                 raise ServerGone(_NOT_WANTED[self._attribute]) from None
             return line
@@ -104,7 +117,7 @@ class Servers:
             host, port = server
             try:
                 line = await asyncpg.connect(
-                    self.dsn,
+                    self._asked,
                     host=host,
                     port=port,
                     timeout=share_s,

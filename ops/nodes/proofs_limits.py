@@ -226,7 +226,7 @@ async def _keys(site: Site) -> Line:
                 subject = subject.partition(":")[2]
             slot = int(await talk(place, "CLUSTER", "KEYSLOT", name))
             here = any(first <= slot <= last for first, last in member.slots)
-            tagged = kind in ("d", "beat") or tag + "}" == tag_of(subject)
+            tagged = kind in ("d", "beat", "written") or tag + "}" == tag_of(subject)
             if not here or not tagged or slot != slot_of(name):
                 wrong.append(name)
     return none(

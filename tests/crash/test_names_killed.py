@@ -25,6 +25,24 @@ async def answered(house: House, client: Client, key: Key, tokens: int, **more: 
     return seen
 
 
+_END_GATEWAYS = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and application_name like 'sluice-gateway%'
+"""
+
+
+async def _gone(house: House) -> bool:
+    """Whether no gateway has a session."""
+    watching = await asyncpg.connect(house.settings["SLUICE_DATABASE_URL"], ssl=False)
+    try:
+        left = await watching.fetchval(
+            _END_GATEWAYS.replace("pg_terminate_backend(pid)", "count(*)")
+        )
+    finally:
+        await watching.close()
+    return not left
+
+
 async def test_killed_between_its_charge_and_its_keeping_it_is_done_again_for_one_charge(
     house: House, stub: Stub
 ) -> None:
@@ -48,6 +66,9 @@ async def test_killed_between_its_charge_and_its_keeping_it_is_done_again_for_on
         await until(charged)
         kill([gateway])
         assert (await client.receive()).status == BROKEN
+        # What it had asked for waits for our lock: it must not be done after its death.
+        await line.execute(_END_GATEWAYS)
+        await until(lambda: _gone(house))
         await held.rollback()
         house.worker()
         await house.gateway()

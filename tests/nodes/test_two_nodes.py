@@ -65,7 +65,7 @@ async def strays(cluster: Nodes) -> tuple[list[str], int]:
                 kind, _, subject = rest.partition(":")
                 if kind in ("r", "t"):
                     subject = subject.partition(":")[2]
-                ours = kind in ("d", "beat") or f"{tag}}}" == tag_of(subject)
+                ours = kind in ("d", "beat", "written") or f"{tag}}}" == tag_of(subject)
                 if not ours or int(await talk("CLUSTER", "KEYSLOT", name)) != slot_of(name):
                     wrong.append(name)
     return wrong, count
