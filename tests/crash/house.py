@@ -199,7 +199,11 @@ class House:
         link = RedisLink(self.redis_url, deadline_ms=2_000)
         try:
             await link.open()
-            found: list[Any] = [await link.call(None, "KEYS", p) for p in ("{s*}h:*", "{s*}d")]
+            found: list[Any] = [
+                await link.call_at(server, "KEYS", pattern)
+                for server in link.masters
+                for pattern in ("{s*}h:*", "{s*}d")
+            ]
             return [name for names in found for name in names]
         finally:
             await link.close()
