@@ -80,10 +80,10 @@ async def test_silence_is_filled_with_comments(
     async with desk.open(desk.ask(stream=True)) as response:
         async for line in response.content:
             comments += [line] if line.startswith(b":") else []
-            if len(comments) > 8 and comments[-1] == comments[-2] and b"usage" in comments[-1]:
+            if len(comments) > 8 and len(set(comments[-5:])) == 1:
                 break
     # What has been used so far is said again and again, and it does not grow by itself.
-    assert comments[-1] == comments[-2]
+    assert len(set(comments[-5:])) == 1
     assert comments[-1].startswith(b": usage ")
     assert int(comments[-1].split()[2]) > 0
 
