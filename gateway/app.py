@@ -131,7 +131,6 @@ async def node(base: Ground, secrets: Mapping[str, str]) -> AsyncIterator[Node]:
             _repeating(base.revocations.run_once, "revocations", _REAP_EVERY_MS),
             _repeating(_disk(base, meter, shipper).run_once, "disk", LOOK_EVERY_MS),
         ]
-        base.vitals.watch(spool)
         try:
             yield Node(base, server, pipeline, meter, shipper, spool, readiness)
         finally:
@@ -259,10 +258,11 @@ def listening_socket(bind: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def listening(server: Server, sock: socket.socket) -> AsyncIterator[asyncio.Server]:
-    """Accept on the socket; at the end nothing new is accepted."""
+async def listening(node: Node, sock: socket.socket) -> AsyncIterator[asyncio.Server]:
+    """Accept on the socket, and only then count as a gateway; at the end nothing new is accepted."""
     loop = asyncio.get_running_loop()
-    listener = await loop.create_server(server, sock=sock, backlog=_BACKLOG)
+    listener = await loop.create_server(node.server, sock=sock, backlog=_BACKLOG)
+    node.ground.vitals.watch(node.spool)
     try:
         yield listener
     finally:

@@ -62,7 +62,7 @@ async def _child(settings: Settings, inherited: int | None, ready: int | None) -
         node = await stack.enter_async_context(app.node(base, secrets_of(settings)))
         sock = _listening(settings, inherited)
         keep_what_stands()
-        listener = await stack.enter_async_context(app.listening(node.server, sock))
+        listener = await stack.enter_async_context(app.listening(node, sock))
         _say_ready(ready)
         await told.either()
         # Who is replaced keeps nobody away: his successor has the same socket.

@@ -34,7 +34,7 @@ async def round_trips(stack: Stack) -> list[tuple[str, str, str]]:
         base = await start(app.ground(settings, "bench"))
         node = await start(app.node(base, {"key_pepper": SECRET, "internal_secret": SECRET}))
         sock = app.listening_socket("127.0.0.1", door)
-        await start(app.listening(node.server, sock))
+        await start(app.listening(node, sock))
         limits = {"embeddings": {"rpm": _REQUESTS + 1, "tpm": 10**12, "concurrency": 10**6}}
         key = await rich_key(stack, door, limits)
         session = await start(ClientSession(headers={"authorization": f"Bearer {key}"}))

@@ -88,7 +88,7 @@ async def gateway(settings: Settings, *, with_worker: bool = False) -> AsyncIter
         node = await stack.enter_async_context(app.node(base, SECRETS))
         sock = app.listening_socket("127.0.0.1", 0)
         port = sock.getsockname()[1]
-        await stack.enter_async_context(app.listening(node.server, sock))
+        await stack.enter_async_context(app.listening(node, sock))
         if with_worker:
             await stack.enter_async_context(app.background(base))
         yield Door(node, port, ops_port)

@@ -116,7 +116,7 @@ class Door:
             self.node = await stack.enter_async_context(app.node(base, SECRETS))
             sock = app.listening_socket(self.settings.bind, 0)
             self.port = sock.getsockname()[1]
-            await stack.enter_async_context(app.listening(self.node.server, sock))
+            await stack.enter_async_context(app.listening(self.node, sock))
             self._ready.set()
             await self._stop.wait()
         return 0
