@@ -259,7 +259,7 @@ def listening_socket(bind: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def listening(node: Node, sock: socket.socket) -> AsyncIterator[asyncio.Server]:
-    """Accept on the socket, and only then count as a gateway; at the end nothing new is accepted."""
+    """Accept on the socket, and count as a gateway from then on; at the end take nothing new."""
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(node.server, sock=sock, backlog=_BACKLOG)
     node.ground.vitals.watch(node.spool)

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import random
 import socket
+from collections.abc import Container
 from pathlib import Path
 
 # Below net.ipv4.ip_local_port_range, which begins at 32768; above what people use by hand.
@@ -16,23 +17,21 @@ _FIRST, _BEYOND = 20_000, 32_000
 
 def why_not(host: str, port: int) -> str | None:
     """What keeps us from listening there, as one sentence; None if nothing does."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # Without SO_REUSEPORT: a listener that shares its port is in our way as well.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return _sentence(host, port, error)
-    return None
+    # Also while connections of an earlier listener linger there.
+    error = _refused(host, port, reuse=True)
+    return None if error is None else _sentence(host, port, error)
 
 
-def any_free(host: str, *, preferred: int = 0) -> int:
-    """A free port: `preferred` if it suits, else a random one outside the outgoing range."""
-    tries = [preferred] if 0 < preferred < _BEYOND else []
-    tries += random.sample(range(_FIRST, _BEYOND), 50)
-    for port in tries:
-        if why_not(host, port) is None:
+def any_free(host: str, *, preferred: int = 0, but: Container[int] = ()) -> int:
+    """A free port: `preferred` if it suits, else a random one outside the outgoing range.
+
+    None of `but`: what was chosen a moment ago, and nobody listens on yet, looks free.
+    """
+    if 0 < preferred < _BEYOND and preferred not in but and why_not(host, preferred) is None:
+        return preferred
+    for port in random.sample(range(_FIRST, _BEYOND), 50):
+        # Nor one that somebody has bound and does not listen on yet.
+        if port not in but and _refused(host, port, reuse=False) is None:
             return port
     raise OSError(errno.EADDRINUSE, f"no free port on {host} between {_FIRST} and {_BEYOND}")
 
@@ -50,6 +49,18 @@ async def accepts(path: Path) -> bool:
         return False
     writer.close()
     return True
+
+
+def _refused(host: str, port: int, *, reuse: bool) -> OSError | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Never SO_REUSEPORT: a listener that shares its port is in our way as well.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error
+    return None
 
 
 def _sentence(host: str, port: int, error: OSError) -> str:

@@ -177,13 +177,15 @@ def _plan(settings: Settings) -> _Plan:
     for stale in sockets.values():
         # What a killed service left would look like one that is ready.
         stale.unlink(missing_ok=True)
-    demo = DemoPage(ports.any_free("127.0.0.1", preferred=settings.ops_port + 1))
+    port = settings.port or ports.any_free(settings.bind)
+    ops_port = settings.ops_port or ports.any_free(settings.ops_bind, but=(port,))
+    demo = DemoPage(ports.any_free("127.0.0.1", preferred=ops_port + 1, but=(port,)))
     allowed = settings.environ.get("SLUICE_READER_ALLOW", "")
     overrides = {
         "DATA_DIR": str(folder),
         "METRICS_DIR": str(settings.metrics_dir),
-        "PORT": str(settings.port or ports.any_free(settings.bind)),
-        "OPS_PORT": str(settings.ops_port or ports.any_free(settings.ops_bind)),
+        "PORT": str(port),
+        "OPS_PORT": str(ops_port),
         "DATABASE_URL": postgres.dsn if postgres else str(settings.database_url),
         "REDIS_URL": redis.url if redis else str(settings.redis_url),
         "ADMIN_TOKEN": settings.admin_token

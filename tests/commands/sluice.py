@@ -59,7 +59,8 @@ def up(
     words: Sequence[str] = ("gateway", "up"),
 ) -> Iterator[Up]:
     """Run `sluice up` on free ports until the block ends; it is ready when this yields."""
-    port, ops_port = any_free("127.0.0.1"), any_free("127.0.0.1")
+    port = any_free("127.0.0.1")
+    ops_port = any_free("127.0.0.1", but=(port,))
     process = start(folder, port, ops_port, before=before, env=env, words=words)
     running = Up(process, port, ops_port, queue.Queue())
     reader = threading.Thread(target=_listen, args=(process, running.spoken), daemon=True)

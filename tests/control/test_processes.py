@@ -44,7 +44,8 @@ class Served:
 
 @asynccontextmanager
 async def serve(environment: dict[str, str]) -> AsyncIterator[Served]:
-    port, ops_port = any_free("127.0.0.1"), any_free("127.0.0.1")
+    port = any_free("127.0.0.1")
+    ops_port = any_free("127.0.0.1", but=(port,))
     settings = {**environment, "PORT": str(port), "OPS_PORT": str(ops_port), "WORKERS": "2"}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -124,9 +124,10 @@ class House:
         log = self.folder / f"{name}-{len(self._everybody)}.log"
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
+        port = port or self.port
         ports = {
-            "SLUICE_PORT": str(port or self.port),
-            "SLUICE_OPS_PORT": str(any_free("127.0.0.1")),
+            "SLUICE_PORT": str(port),
+            "SLUICE_OPS_PORT": str(any_free("127.0.0.1", but=(port,))),
         }
         with log.open("wb") as out:
             process = subprocess.Popen(

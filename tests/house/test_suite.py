@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.suite import FEW
+
 ROOT = Path(__file__).resolve().parents[2]
 _ONCE = """
 def test_once(tmp):
@@ -58,7 +60,7 @@ def test_many_failures_fail_the_run_at_once(tmp_path: Path) -> None:
         _ONCE,
         *(
             text.replace("once", f"x{n}").replace("seen", f"s{n}")
-            for n, text in enumerate([_ONCE] * 3)
+            for n, text in enumerate([_ONCE] * FEW)
         ),
     )
     assert code == 1, said
