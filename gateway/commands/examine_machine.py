@@ -8,13 +8,14 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gateway.commands import ports
 from gateway.commands.finding import Finding, fine, wrong
+from gateway.commands.running_here import listener, running_here
 from gateway.embedded.binaries import postgres_folder, redis_binary
-from gateway.embedded.faults import EmbeddedFault
+from gateway.embedded.faults import EmbeddedFault, FolderInUse
 from gateway.embedded.folder import MAX_SOCKET_PATH_BYTES, OwnerLock
 from gateway.embedded.way import choose_way
 from gateway.settings import Settings
@@ -32,8 +33,9 @@ _LONGEST_SOCKET = Path("postgres") / ".s.PGSQL.5432"
 
 def examine_machine(settings: Settings) -> Iterator[Finding]:
     """All checks that need no server."""
+    ours = running_here(settings)
     yield _python()
-    yield _data_folder(settings.data_dir)
+    yield _data_folder(settings.data_dir, ours)
     yield _disk(settings.data_dir)
     yield _socket_paths(settings.data_dir)
     yield _open_files(settings.max_connections)
@@ -43,8 +45,8 @@ def examine_machine(settings: Settings) -> Iterator[Finding]:
         yield _whoever_runs_it(settings.data_dir)
     if settings.redis_url is None:
         yield _runs("embedded Redis", redis_binary)
-    yield _port("SLUICE_PORT", settings.bind, settings.port)
-    yield _port("SLUICE_OPS_PORT", settings.ops_bind, settings.ops_port)
+    yield _port("SLUICE_PORT", settings.bind, settings.port, ours)
+    yield _port("SLUICE_OPS_PORT", settings.ops_bind, settings.ops_port, ours)
 
 
 def _python() -> Finding:
@@ -60,7 +62,7 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _data_folder(folder: Path) -> Finding:
+def _data_folder(folder: Path, ours: Sequence[int]) -> Finding:
     there = _existing(folder)
     if not there.is_dir():
         return wrong("data folder", f"{there} is no folder: set SLUICE_DATA_DIR to one")
@@ -70,7 +72,9 @@ def _data_folder(folder: Path) -> Finding:
         lock = OwnerLock(folder)
         try:
             lock.take()
-        except EmbeddedFault as fault:
+        except FolderInUse as fault:
+            if fault.owner in ours:
+                return fine("data folder", f"{folder} is {_by_us(fault.owner)}")
             return wrong("data folder", str(fault))
         finally:
             lock.release()
@@ -128,11 +132,18 @@ def _whoever_runs_it(folder: Path) -> Finding:
     return fine("user", f"root; PostgreSQL runs by {way.before[0] if way.before else 'itself'}")
 
 
-def _port(name: str, host: str, port: int) -> Finding:
+def _by_us(process: int) -> str:
+    return f"in use by this Sluice, process {process}: running"
+
+
+def _port(name: str, host: str, port: int, ours: Sequence[int]) -> Finding:
     if port == 0:
         return fine(name, "any free port")
     reason = ports.why_not(host, port)
     if reason is not None:
+        process = listener(ours, port)
+        if process is not None:
+            return fine(name, f"port {port} on {host} is {_by_us(process)}")
         return wrong(name, f"{reason}: stop what uses it, or set {name}")
     return fine(name, f"port {port} on {host} is free")
 

@@ -14,7 +14,11 @@ class EmbeddedFault(Fault):
 
 
 class FolderInUse(EmbeddedFault):
-    """The folder belongs to another living process."""
+    """The folder belongs to another living process: `owner`, 0 where that is not known."""
+
+    def __init__(self, text: str, owner: int = 0) -> None:
+        super().__init__(text)
+        self.owner = owner
 
 
 class ServerDied(EmbeddedFault):

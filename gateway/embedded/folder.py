@@ -39,7 +39,8 @@ class OwnerLock:
             os.close(fd)
             raise FolderInUse(
                 f"{self._path.parent} is in use by process {owner}: "
-                "stop it, or set SLUICE_DATA_DIR to another folder"
+                "stop it, or set SLUICE_DATA_DIR to another folder",
+                int(owner) if owner.isdecimal() else 0,
             )
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
