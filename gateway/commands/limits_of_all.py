@@ -1,6 +1,7 @@
 """`sluice limits apply` and `reload`: another catalogue for the gateways of this machine.
 
-1. `apply FILE --check` says whether FILE is right and may follow what SLUICE_PRODUCTS says now.
+1. `apply FILE --check` says whether FILE is right and may follow the file that SLUICE_PRODUCTS
+   names, and compares the two; where it names none there is nothing to compare.
 2. `apply FILE` puts it in that place in one step, and waits until every process has it.
 3. `reload` only waits: for a file that somebody else has put there.
 
@@ -19,20 +20,27 @@ import orjson
 from gateway.commands.keys import Call, refused, send
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault
-from gateway.products.builtin import judged, load_catalogue, text_of
+from gateway.products.builtin import judged, text_of, version_of
 from gateway.products.offer import obstacles
 from gateway.products.product import Catalogue, Limits
 from gateway.settings import Settings
 
 _TIERS: Final = ("anonymous", "key", "premium")
+_CODES: Final = (
+    "Exit code 0 when FILE is in force everywhere (--check: when it may be), 1 when it is not yet, "
+    "2 when it is wrong or needs a restart, or when SLUICE_PRODUCTS is not set: then there is "
+    "nothing to compare it with, and nothing to replace."
+)
 
 
 def add_actions(choose: Any) -> None:
     """`apply` and `reload`, beside the actions about one key."""
     text = "another catalogue for this machine, without a restart"
-    apply = choose.add_parser("apply", help=text, description=f"{text}.")
-    apply.add_argument("file", type=Path, help="the catalogue, as SLUICE_PRODUCTS names one")
-    apply.add_argument("--check", action="store_true", help="only say what it would change")
+    apply = choose.add_parser("apply", help=text, description=f"{text}.", epilog=_CODES)
+    apply.add_argument("file", type=Path, help="what the file of SLUICE_PRODUCTS is to say")
+    apply.add_argument(
+        "--check", action="store_true", help="only compare it with the file of SLUICE_PRODUCTS"
+    )
     apply.add_argument("--json", action="store_true", help="print the answer as JSON")
     text = "look at the file of SLUICE_PRODUCTS now; say which version is in force where"
     reload = choose.add_parser("reload", help=text, description=f"{text}.")
@@ -42,17 +50,18 @@ def add_actions(choose: Any) -> None:
 def _apply(settings: Settings, arguments: argparse.Namespace) -> int:
     target = settings.products
     if target is None:
-        text = "SLUICE_PRODUCTS is not set: the built-in catalogue is in force until a restart"
-        raise ConfigurationFault([text])
+        raise ConfigurationFault([_nothing_named(arguments)])
     # Not a link to it.
     target = target.resolve()
-    text = text_of(arguments.file)
-    wanted, now = judged(arguments.file, text), load_catalogue(target)
+    text, old = text_of(arguments.file), text_of(target)
+    wanted, now = judged(arguments.file, text), judged(target, old)
     mistakes = obstacles(now, wanted)
     if mistakes:
         raise ConfigurationFault(mistakes)
     if arguments.check:
-        say("\n".join(changes(now, wanted)) or "it changes no limit")
+        say(f"now:  {version_of(old)} {target}, named by SLUICE_PRODUCTS")
+        say(f"then: {version_of(text)} {arguments.file}")
+        say("\n".join(changes(now, wanted)) or "no limit changes")
         return 0
     # In one step: a gateway finds the old text or the new one, never half of it.
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
@@ -67,6 +76,14 @@ def _apply(settings: Settings, arguments: argparse.Namespace) -> int:
         fresh.unlink(missing_ok=True)
         raise ConfigurationFault([f"{target} cannot be replaced: {error.strerror}"]) from error
     return _reload(settings, arguments)
+
+
+def _nothing_named(arguments: argparse.Namespace) -> str:
+    what = "compare it with" if arguments.check else "replace"
+    return (
+        f"{arguments.file}: nothing to {what}: SLUICE_PRODUCTS is not set here, and without it a "
+        "gateway has the built-in catalogue until it is restarted with SLUICE_PRODUCTS"
+    )
 
 
 def _reload(settings: Settings, arguments: argparse.Namespace) -> int:

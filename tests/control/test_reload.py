@@ -9,6 +9,7 @@ import pytest
 
 from gateway.commands import doctor, limits
 from gateway.errors import ConfigurationFault
+from gateway.products.builtin import version_of
 from gateway.settings import load_settings
 from tests.control.conftest import Open
 from tests.control.rig import TOKEN, Door, until
@@ -166,10 +167,14 @@ async def test_apply_checks_a_file_and_then_puts_it_in_force(
 
         before = await _catalogue(door)
         code, text = await say("apply", str(wanted), "--check")
-        assert (code, text) == (
-            0,
-            "reader.key: rpm 2, tpm -, at once 2 -> rpm 4, tpm -, at once 4\n",
-        )
+        assert code == 0
+        assert text.splitlines() == [
+            f"now:  {before['version']} {products}, named by SLUICE_PRODUCTS",
+            f"then: {version_of(wanted.read_text())} {wanted}",
+            "reader.key: rpm 2, tpm -, at once 2 -> rpm 4, tpm -, at once 4",
+        ]
+        code, text = await say("apply", str(products), "--check")
+        assert (code, text.splitlines()[2:]) == (0, ["no limit changes"])
         assert (await _catalogue(door))["version"] == before["version"]
         code, text = await say("apply", str(wanted))
         after = await _catalogue(door)
@@ -189,6 +194,18 @@ async def test_apply_checks_a_file_and_then_puts_it_in_force(
             "products.toml",
             "wanted.toml",
         ]
+
+
+@pytest.mark.parametrize(("words", "undone"), [(["--check"], "compare it with"), ([], "replace")])
+def test_apply_without_a_file_in_force_says_that_there_is_nothing_to_compare(
+    products: Path, words: list[str], undone: str
+) -> None:
+    parser = argparse.ArgumentParser()
+    limits.add_arguments(parser)
+    arguments = parser.parse_args(["apply", str(products), *words])
+    # The command line makes exit code 2 of it.
+    with pytest.raises(ConfigurationFault, match=f"nothing to {undone}: SLUICE_PRODUCTS is not"):
+        limits.execute(load_settings({}), arguments)
 
 
 async def test_doctor_tells_of_a_process_with_another_catalogue(
