@@ -1,6 +1,7 @@
 """A Redis Cluster of three for tests: formed, and a slot of it moved, by hand."""
 
 import asyncio
+import random
 import shutil
 import socket
 import tempfile
@@ -92,17 +93,23 @@ def cluster_of_three() -> Iterator[Nodes]:
     folder = Path(tempfile.mkdtemp(prefix="sluice-cluster-"))
     ports = free_ports(NODES)
     servers = [RedisServer(folder / str(port), port=port, cluster=True) for port in ports]
-    asyncio.run(form_cluster(servers, ports))
-    yield Nodes(servers, ports)
-    for server in servers:
-        asyncio.run(server.stop())
-    shutil.rmtree(folder)
+    try:
+        asyncio.run(form_cluster(servers, ports))
+        yield Nodes(servers, ports)
+    finally:
+        for server in servers:
+            asyncio.run(server.stop())
+        shutil.rmtree(folder)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports whose bus port, 10,000 above, is free too, below those of outgoing connections."""
-    found = []
-    for port in range(17_000, 22_000):
+    """Ports whose bus port, 10,000 above, is free too.
+
+    All below those that other tests take. Random, for another process may ask at the same moment:
+    what it was told is not listened on yet.
+    """
+    found: list[int] = []
+    for port in random.sample(range(3_000, 9_900), 500):
         with socket.socket() as one, socket.socket() as bus:
             try:
                 one.bind(("127.0.0.1", port))
@@ -133,7 +140,7 @@ async def form_cluster(servers: Sequence[RedisServer], ports: Sequence[int]) -> 
 
 
 async def _agreed(port: int) -> None:
-    async with asyncio.timeout(20), talk_to(port) as talk:
+    async with asyncio.timeout(60), talk_to(port) as talk:
         while True:
             told = str(await talk("CLUSTER", "INFO"))
             slots = await talk("CLUSTER", "SLOTS")

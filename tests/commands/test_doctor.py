@@ -20,6 +20,7 @@ from gateway.embedded.folder import OwnerLock
 from gateway.embedded.redis_server import RedisServer
 from gateway.embedded.wire import redis_command
 from gateway.settings import load_settings
+from tests.admission.nodes import free_ports
 from tests.embedded.processes import ROOT
 
 
@@ -215,8 +216,7 @@ async def test_redis_that_forbids_scripts_is_wrong(
 @pytest.fixture
 async def lone_cluster_node(tmp_path: Path) -> AsyncIterator[int]:
     """Port of a Redis in cluster mode that serves no slot."""
-    # The bus of a cluster listens 10000 above, and must stay below the outgoing range as well.
-    port = any_free("127.0.0.1", preferred=21_777)
+    port = free_ports(1)[0]
     server = RedisServer(tmp_path, port=port, cluster=True)
     await server.start()
     yield port

@@ -5,7 +5,6 @@ those of another.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from gateway.commands.ports import any_free
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from tests.conftest import TEMPLATE
@@ -55,19 +55,19 @@ async def execute(dsn: str, sql: str) -> None:
         await connection.close()
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(*but: int) -> int:
+    """One that no connection takes before anybody listens on it, and none of `but`."""
+    return any_free("127.0.0.1", but=but)
 
 
 @pytest.fixture(scope="package")
 def places(servers_folder: Path) -> Places:
     """Where each service of this package's gateways is."""
     sockets: Places = {name: servers_folder / f"{name}.sock" for name in UNIX}
-    return {**sockets, **{name: free_port() for name in TCP}}
+    ports: list[int] = []
+    for _ in TCP:
+        ports.append(free_port(*ports))
+    return {**sockets, **dict(zip(TCP, ports, strict=True))}
 
 
 @pytest.fixture(scope="package")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from gateway.commands.ports import any_free
 from tests.services.asking import SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,14 +42,14 @@ def service(name: str, listen: str, extra: Mapping[str, str]) -> Iterator[subpro
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(15)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             raise
 
 
-def wait_ready(listen: str, process: subprocess.Popen[bytes], within_s: float = 15.0) -> float:
+def wait_ready(listen: str, process: subprocess.Popen[bytes], within_s: float = 60.0) -> float:
     """Seconds until the service accepts connections."""
     begun = time.monotonic()
     while time.monotonic() - begun < within_s:
@@ -72,10 +73,9 @@ def _accepts(listen: str) -> bool:
     return True
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(*but: int) -> int:
+    """One that no connection takes before the service listens on it, and none of `but`."""
+    return any_free("127.0.0.1", but=but)
 
 
 def children_of(pid: int) -> list[int]:
@@ -99,7 +99,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pids: list[int], within_s: float = 5.0) -> list[int]:
+def wait_until_gone(pids: list[int], within_s: float = 30.0) -> list[int]:
     """Those of `pids` that are still there after `within_s`."""
     begun = time.monotonic()
     while any(map(alive, pids)) and time.monotonic() - begun < within_s:

@@ -102,7 +102,8 @@ async def test_answer_shorter_than_it_said_is_422_and_free(reader: Asker, site: 
 
 
 async def test_target_that_refuses_connections_is_422_and_free() -> None:
-    port, listen = free_port(), f"127.0.0.1:{free_port()}"
+    port = free_port()
+    listen = f"127.0.0.1:{free_port(port)}"
     with service("reader", listen, {"SLUICE_READER_ALLOW": f"http://127.0.0.1:{port}"}):
         answer = await Asker(f"http://{listen}").get(f"/http://127.0.0.1:{port}/")
     assert answer.status == 422

@@ -23,7 +23,8 @@ async def pair(database: str, model_data_dir: Path) -> AsyncIterator[tuple[Desk,
         "SLUICE_DATA_DIR": str(model_data_dir),
         "SLUICE_MODEL_THREADS": "1",
     }
-    ports = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    first = free_port()
+    ports = [f"127.0.0.1:{port}" for port in (first, free_port(first))]
     with service("classifier", ports[0], settings), service("classifier", ports[1], settings):
         yield Desk(f"http://{ports[0]}"), Desk(f"http://{ports[1]}")
 

@@ -37,7 +37,8 @@ def neighbours(
 ) -> Iterator[Mapping[str, str]]:
     """The settings that name a reader, a search that knows the wiki, and the models."""
     folder: Path = tmp_path_factory.mktemp("deepsearch")
-    reader, search = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    port = free_port()
+    reader, search = f"127.0.0.1:{port}", f"127.0.0.1:{free_port(port)}"
     reading = {"SLUICE_READER_ALLOW": wiki.origin, "SLUICE_READER_WORKERS": "1"}
     searching = {
         "SLUICE_DATA_DIR": str(folder),
