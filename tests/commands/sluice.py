@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.commands.ports import any_free
-from tests.embedded.processes import ROOT, family, left_after
+from tests.embedded.processes import ROOT, WITH_US, family, left_after
 
-READY_S = 60.0
-STOPPED_S = 40.0
+READY_S = 90.0
+STOPPED_S = 60.0
 
 
 @dataclass(slots=True)
@@ -44,8 +44,8 @@ class Up:
         everybody = family(self.process.pid)
         self.process.send_signal(how)
         code = self.process.wait(STOPPED_S)
-        # After a clean stop nobody may be left at all; after a kill the kernel needs a moment.
-        left = left_after(everybody, 5 if how is signal.SIGKILL else 0)
+        # Whom the end has killed, the kernel takes away in its own time.
+        left = left_after(everybody, 20)
         assert not left, left
         return code
 
@@ -89,7 +89,7 @@ def start(
     ours = {"DATA_DIR": str(folder), "PORT": str(port), "OPS_PORT": str(ops_port), "WORKERS": "2"}
     settings = {f"SLUICE_{name}": value for name, value in {**ours, **(env or {})}.items()}
     return subprocess.Popen(
-        [*before, sys.executable, "-m", *words],
+        [*before, *WITH_US, sys.executable, "-m", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

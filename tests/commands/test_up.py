@@ -18,7 +18,7 @@ import pytest
 
 from gateway.commands.ports import any_free
 from tests.commands.sluice import Up, start, up
-from tests.embedded.processes import callers, family, left_after
+from tests.embedded.processes import callers, ended, family, left_after
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def _balance(words: Sequence[str]) -> int | None:
 
 
 def _settled(words: Sequence[str], expected: int) -> int | None:
-    """The balance once it is `expected`, or what it is after five seconds."""
-    give_up_s = time.monotonic() + 5
+    """The balance once it is `expected`, or what it is after half a minute."""
+    give_up_s = time.monotonic() + 30
     while (found := _balance(words)) != expected and time.monotonic() < give_up_s:
         time.sleep(0.05)
     return found
@@ -61,7 +61,7 @@ def _settled(words: Sequence[str], expected: int) -> int | None:
 
 def _health(running: Up) -> int:
     try:
-        with urllib.request.urlopen(f"{running.door}/health", timeout=5) as reply:
+        with urllib.request.urlopen(f"{running.door}/health", timeout=30) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as refused:
         refused.close()
@@ -94,7 +94,7 @@ def test_every_start_has_a_fresh_key_and_uses_up_no_address(folder: Path) -> Non
     with up(folder, env={"KEYS_PER_ADDRESS": "1"}) as running:
         assert _balance(running.curls()[1]) == 10_000_000
         mint = urllib.request.Request(f"{running.door}/v1/keys", method="POST")
-        with urllib.request.urlopen(mint, timeout=5) as reply:
+        with urllib.request.urlopen(mint, timeout=30) as reply:
             assert reply.status == 201
         assert running.stop() == 0
     with up(folder, env={"KEYS_PER_ADDRESS": "1"}) as second:
@@ -125,7 +125,7 @@ def test_killed_servers_and_children_come_back_under_the_same_key(folder: Path) 
             before = family(running.process.pid)
             victim = next(seen for seen in before if name in seen.command)
             os.kill(victim.pid, signal.SIGKILL)
-            left_after([victim], 5)
+            assert not left_after([victim], 20)
             spent += _paste_until_it_works(page)
         assert _settled(me, 10_000_000 - spent) == 10_000_000 - spent
         assert _health(running) == 200
@@ -133,8 +133,8 @@ def test_killed_servers_and_children_come_back_under_the_same_key(folder: Path) 
 
 
 def _paste_until_it_works(page: Sequence[str]) -> int:
-    """The cost of the first answer that is a success; at most 15 s of others before it."""
-    give_up_s = time.monotonic() + 15
+    """The cost of the first answer that is a success; at most a minute of others before it."""
+    give_up_s = time.monotonic() + 60
     while True:
         try:
             status, headers, body = _paste(page)
@@ -152,13 +152,15 @@ def test_killed_up_leaves_nobody_behind(folder: Path) -> None:
 
 
 def test_signal_during_the_start_stops_everything_too(folder: Path) -> None:
-    process = start(folder, 0, 0)
-    with process:
+    with ended(start(folder, 0, 0)) as process:
+        give_up_s = time.monotonic() + 60
         while len(everybody := family(process.pid)) < 4:
+            assert process.poll() is None
+            assert time.monotonic() < give_up_s
             time.sleep(0.01)
         process.terminate()
-        assert process.wait(20) == 0
-    assert not left_after(everybody, 0)
+        assert process.wait(60) == 0
+    assert not left_after(everybody, 20)
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +181,8 @@ def test_port_in_use_is_one_line_and_exit_2_with_nothing_made(
 ) -> None:
     running, _ = standing
     ports = (running.port, 0) if name == "SLUICE_PORT" else (0, running.ops_port)
-    with start(folder, *ports) as second:
-        text, _ = second.communicate(timeout=20)
+    with ended(start(folder, *ports)) as second:
+        text, _ = second.communicate(timeout=60)
     assert second.returncode == 2
     assert text == (
         f"sluice: port {max(ports)} on 127.0.0.1 is already in use: "
@@ -191,8 +193,8 @@ def test_port_in_use_is_one_line_and_exit_2_with_nothing_made(
 
 def test_data_folder_in_use_is_one_line_and_exit_2(standing: tuple[Up, Path]) -> None:
     running, folder = standing
-    with start(folder, 0, 0) as second:
-        text, _ = second.communicate(timeout=20)
+    with ended(start(folder, 0, 0)) as second:
+        text, _ = second.communicate(timeout=60)
     assert second.returncode == 2
     assert text == (
         f"sluice: {folder} is in use by process {running.process.pid}: "
@@ -242,8 +244,8 @@ def test_doctor_calls_a_port_of_another_process_wrong_also_beside_the_running_sy
 
 def test_every_wrong_setting_is_listed_and_nothing_starts(folder: Path) -> None:
     wrong = {"DOMAIN": "not a domain", "WORKERS": "-1", "READER_ALOW": "x", "PROT": "1"}
-    with start(folder, 0, 0, env=wrong) as process:
-        text, _ = process.communicate(timeout=20)
+    with ended(start(folder, 0, 0, env=wrong)) as process:
+        text, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     for name in ("SLUICE_DOMAIN", "SLUICE_WORKERS", "SLUICE_PROT"):
         assert text.count(name) == 1
@@ -253,8 +255,8 @@ def test_every_wrong_setting_is_listed_and_nothing_starts(folder: Path) -> None:
 def test_a_file_of_packs_with_a_mistake_is_one_line_and_exit_2(folder: Path) -> None:
     packs = folder.parent / "packs.toml"
     packs.write_text("[packs.a]\ntokens = 0\nusd = 500\n")
-    with start(folder, 0, 0, env={"PACKS": str(packs)}) as process:
-        said, _ = process.communicate(timeout=20)
+    with ended(start(folder, 0, 0, env={"PACKS": str(packs)})) as process:
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     line = "sluice: SLUICE_PACKS: packs.a.tokens must be a whole number from 1 to 1000000000000"
     assert said.splitlines() == [line]
@@ -285,7 +287,8 @@ def test_help_of_every_command_says_what_it_does() -> None:
 
 
 def test_second_signal_does_not_wait_for_a_child_that_hangs(folder: Path) -> None:
-    with up(folder) as running:
+    # The first signal alone would wait for it for two minutes.
+    with up(folder, env={"DRAIN_MS": "120000"}) as running:
         everybody = family(running.process.pid)
         hanging = next(seen for seen in everybody if "gateway serve" in seen.command)
         os.kill(hanging.pid, signal.SIGSTOP)
@@ -293,5 +296,5 @@ def test_second_signal_does_not_wait_for_a_child_that_hangs(folder: Path) -> Non
         time.sleep(1)
         assert running.process.poll() is None
         running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(5) == 0
-        assert not left_after(everybody, 0)
+        assert running.process.wait(60) == 0
+        assert not left_after(everybody, 20)

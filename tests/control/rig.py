@@ -94,7 +94,7 @@ async def gateway(settings: Settings, *, with_worker: bool = False) -> AsyncIter
         yield Door(node, port, ops_port)
 
 
-async def until(what: Any, *, within_s: float = 10.0) -> Any:
+async def until(what: Any, *, within_s: float = 60.0) -> Any:
     """Ask again until the answer is true; that answer."""
     async with asyncio.timeout(within_s):
         while True:

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from gateway.embedded.postgres_server import PostgresServer
 ROOT = Path(__file__).resolve().parents[2]
 # What a test process is started with to be an ordinary user, when it is root itself.
 ORDINARY = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+# A run that is killed leaves nobody who goes on without it.
+WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,23 @@ def start_python(
 ) -> subprocess.Popen[str]:
     """A Python of ours with the checkout on its path, its stdout and stderr piped to us."""
     return subprocess.Popen(
-        [*before, sys.executable, *words],
+        [*before, *WITH_US, sys.executable, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
     )
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """It, until the block ends; a block that fails does not wait for it."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def callers() -> dict[str, Sequence[str]]:
