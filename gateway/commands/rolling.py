@@ -11,8 +11,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gateway.commands.doorway import Doorway
 from gateway.commands.household import grace_s
@@ -25,6 +26,17 @@ from gateway.settings import Settings
 # The tokenizer and the catalogue are loaded in 0.6 s; a busy machine takes longer.
 _READY_S = 60.0
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What new gateway processes begin with: settings as `read` has them then.
+
+    `follow` is told the file of their catalogue once all of them are new, for who stays.
+    """
+
+    read: Callable[[], Settings]
+    follow: Callable[[Path | None], Awaitable[None]]
 
 
 class GatewayProcess:
@@ -141,7 +153,7 @@ class Rolling:
         self._settings = settings
         return True
 
-    async def keep(self, told: Signals, reload: Callable[[], Settings], say: Say) -> None:
+    async def keep(self, told: Signals, reload: Reload, say: Say) -> None:
         """Restart whenever that is wished, until the stop."""
         restarting = asyncio.create_task(self._restarts(told.again, reload, say))
         try:
@@ -150,14 +162,13 @@ class Rolling:
             restarting.cancel()
             await asyncio.wait([restarting])
 
-    async def _restarts(
-        self, again: asyncio.Event, reload: Callable[[], Settings], say: Say
-    ) -> None:
+    async def _restarts(self, again: asyncio.Event, reload: Reload, say: Say) -> None:
         while True:
             await again.wait()
             again.clear()
             try:
-                if await self.restart(reload()):
+                if await self.restart(reload.read()):
+                    await reload.follow(self._settings.products)
                     say("every gateway process is a new one; the old ones finish what they have")
                 else:
                     say("a new gateway process did not come up: the old ones go on")

@@ -14,9 +14,8 @@ from contextlib import AsyncExitStack, suppress
 from gateway import app
 from gateway.commands import household
 from gateway.commands.doorway import open_doorway
-from gateway.commands.rolling import Rolling
+from gateway.commands.rolling import Reload, Rolling
 from gateway.commands.running import (
-    Signals,
     keep_what_stands,
     log_ends,
     log_to_stderr,
@@ -106,16 +105,13 @@ async def _parent(settings: Settings) -> int:
         stack.push_async_callback(rolling.stop)
         await rolling.start()
         say(f"{inner.workers} gateway processes on port {doorway.port}")
-        await _until_told(rolling, told, inner)
+        if await rolling.ready():
+            notify(inner.environ, READY)
+        reload = Reload(lambda: _inner(load_settings(process_environment())), parts.reload.turn_to)
+        await rolling.keep(told, reload, log_ends)
         parts.readiness.leave()
         notify(inner.environ, STOPPING)
     return 0
-
-
-async def _until_told(rolling: Rolling, told: Signals, settings: Settings) -> None:
-    if await rolling.ready():
-        notify(settings.environ, READY)
-    await rolling.keep(told, lambda: _inner(load_settings(process_environment())), log_ends)
 
 
 def _inner(settings: Settings) -> Settings:

@@ -26,7 +26,7 @@ from gateway.commands import household, ports, welcome
 from gateway.commands.demo_page import DemoPage
 from gateway.commands.doorway import open_doorway
 from gateway.commands.migrate import bring_up_to_date
-from gateway.commands.rolling import Rolling
+from gateway.commands.rolling import Reload, Rolling
 from gateway.commands.running import Signals, log_ends, log_to_stderr
 from gateway.commands.secret_files import keep_secret
 from gateway.commands.small_http import ask
@@ -157,7 +157,8 @@ async def _start(
     await rolling.start()
     await _until(plan, supervisor, _healthy)
     await _welcome(plan)
-    await rolling.keep(told, lambda: plan.settings, complain)
+    reload = Reload(lambda: plan.settings, parts.reload.turn_to)
+    await rolling.keep(told, reload, complain)
 
 
 def _plan(settings: Settings) -> _Plan:

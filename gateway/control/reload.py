@@ -4,6 +4,7 @@
    young that a second write may hide behind the same time.
 2. A text that was found twice in a row is judged: the first look may meet half a file.
 3. All of it comes into force, or nothing: then the sentences are kept, logged once and counted.
+4. New gateway processes may have begun with another file: who stays beside them turns to it.
 
 Refuses to end a running gateway for a wrong file: what is in force stays. The windows in Redis know
 nothing of limits, so what was used stays used.
@@ -76,6 +77,25 @@ class Reload:
             elif version != self._refused and (at_once or version == self._pending):
                 await self._judge(text, version)
             self._pending = version
+
+    async def turn_to(self, path: Path | None) -> None:
+        """Follow this file from now on, and have at once what it says, whatever is different.
+
+        For who stays while those that route by it are replaced.
+        """
+        async with self._one:
+            self.path, self._seen = path, None
+            try:
+                text = await asyncio.to_thread(text_of, path)
+                catalogue = await asyncio.to_thread(judged, path, text)
+            except ConfigurationFault as fault:
+                self._refuse("unreadable", fault.mistakes)
+                return
+            self._pending = version_of(text)
+            if self._pending == self.offer.version:
+                self._settle(())
+            else:
+                self._take(catalogue, self._pending)
 
     async def _judge(self, text: str, version: str) -> None:
         try:

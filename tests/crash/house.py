@@ -74,6 +74,8 @@ class House:
         self.folder = folder
         self.redis_url = redis_url
         self.port = any_free("127.0.0.1")
+        # Of who was started last.
+        self.ops_port = 0
         # Bound and never listening, so that no other test takes it before a gateway does.
         self._place = app.listening_socket("127.0.0.1", self.port)
         self.postgres = Postgres(dsn, command_deadline_ms=5_000)
@@ -125,10 +127,8 @@ class House:
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
         port = port or self.port
-        ports = {
-            "SLUICE_PORT": str(port),
-            "SLUICE_OPS_PORT": str(any_free("127.0.0.1", but=(port,))),
-        }
+        self.ops_port = any_free("127.0.0.1", but=(port,))
+        ports = {"SLUICE_PORT": str(port), "SLUICE_OPS_PORT": str(self.ops_port)}
         with log.open("wb") as out:
             process = subprocess.Popen(
                 command,

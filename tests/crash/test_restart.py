@@ -1,14 +1,19 @@
 """A restart under load: every request has its whole answer, and is charged once."""
 
 import asyncio
+import json
 import signal
+from pathlib import Path
 
 from gateway import app
+from gateway.commands.small_http import ask
+from gateway.products.builtin import version_of
 from tests.crash.client import Client, Seen
 from tests.crash.house import GRANT, House, Key, until
 from tests.crash.stub import Stub
 
 CLIENTS = 8
+ADMIN = "the-admin-token-of-the-crash-tests"
 
 
 async def _wide(house: House) -> Key:
@@ -104,6 +109,36 @@ async def test_what_does_not_come_up_replaces_nobody(house: House) -> None:
     file.write_text("drain_ms = 3000\n")
     parent.send_signal(signal.SIGHUP)
     await until(lambda: _gone(house, 1))
+
+
+async def test_after_sighup_the_operations_process_follows_the_file_of_the_new_gateways(
+    house: House,
+) -> None:
+    """Also where the new file differs in what only a restart may change."""
+    settings, first, second = (house.folder / f"{n}.toml" for n in ("settings", "a", "b"))
+    house.folder.mkdir(parents=True, exist_ok=True)
+    first.write_text("[embeddings]\n")
+    second.write_text("[embeddings]\n[rerank]\n")
+    settings.write_text(f"products = '{first}'\nadmin_token = '{ADMIN}'\n")
+    house.settings["SLUICE_CONFIG"] = str(settings)
+    parent = house.start("serve")
+    await house.ready(parent, house.port)
+    await until(lambda: _catalogue_is(house, first, version_of(first.read_text())))
+    settings.write_text(f"products = '{second}'\nadmin_token = '{ADMIN}'\n")
+    parent.send_signal(signal.SIGHUP)
+    await until(lambda: _catalogue_is(house, second, version_of(second.read_text())), 60)
+    # And follows it on.
+    second.write_text("[embeddings]\nkey = { rpm = 7 }\n[rerank]\n")
+    await until(lambda: _catalogue_is(house, second, version_of(second.read_text())))
+
+
+async def _catalogue_is(house: House, file: Path, version: str) -> bool:
+    """Whether every process has this version, and no trouble with it."""
+    bearer = {"Authorization": f"Bearer {ADMIN}"}
+    reply = await ask("127.0.0.1", house.ops_port, "GET", "/admin/catalogue", headers=bearer)
+    found = json.loads(reply.body)
+    told = (found["file"], found["version"], found["refused"], found["everywhere"])
+    return told == (str(file), version, [], True)
 
 
 async def test_a_socket_of_the_service_manager_outlives_even_the_parent(house: House) -> None:
