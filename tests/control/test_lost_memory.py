@@ -41,7 +41,7 @@ async def ask_until_up(door: Door, key: str, back: asyncio.Event) -> list[Told]:
     """Everything that was answered, up to 30 answers after Redis was there again."""
     told: list[Told] = []
     up = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while up < 30:
             told.append(
                 await door.ask("GET", "/https://a.example/", host="r.localhost", bearer=key)

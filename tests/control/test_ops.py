@@ -60,7 +60,7 @@ async def counted(door: Door, name: str, wanted: float, /, **labels: str) -> Sam
         samples = await scrape(door)
         return samples if value(samples, name, **labels) == wanted else None
 
-    found: Samples = await until(seen, within_s=20)
+    found: Samples = await until(seen)
     return found
 
 
@@ -78,12 +78,15 @@ async def test_every_number_that_is_promised_is_fed_by_requests(door: Door) -> N
     await door.ask("PUT", "/v1/keys")
     await raw(door.port, b"nonsense\r\n\r\n")
     await door.me(key)
-    samples = await counted(door, "sluice_refusals_total", 2, code="AUTH_INVALID_API_KEY")
+    await counted(door, "sluice_refusals_total", 2, code="AUTH_INVALID_API_KEY")
+    await counted(door, "sluice_shipped_outcomes_total", 3)
+    # Both are told of a batch that is posted, one after the other.
+    samples = await counted(door, "sluice_spool_depth", 0)
     done = {"product": "reader", "outcome": "complete"}
     assert value(samples, "sluice_requests_total", **done) == 3
     assert value(samples, "sluice_tokens_total", product="reader") == 3 * COST_TOKENS
     assert value(samples, "sluice_request_seconds_count", product="reader") == 3
-    assert 0 < value(samples, "sluice_request_seconds_sum", product="reader") < 5
+    assert 0 < value(samples, "sluice_request_seconds_sum", product="reader") < 60
     buckets = "sluice_request_seconds_bucket"
     assert value(samples, buckets, product="reader", le="600.0") == 3
     assert value(samples, buckets, product="reader", le="+Inf") == 3
@@ -148,7 +151,7 @@ async def test_holds_spool_and_failed_shipments_show_while_postgresql_is_frozen(
 async def test_decisions_without_redis_are_counted_by_kind(
     open_door: Open, redis_server: RedisServer
 ) -> None:
-    async with open_door(REDIS_DEADLINE_MS="150") as door:
+    async with open_door(REDIS_DEADLINE_MS="500") as door:
         key = (await door.mint())["api_key"]
         await door.spend(key)
         await door.me(key)
@@ -178,43 +181,40 @@ def test_a_service_that_another_process_leaves_alone_is_named(tmp_path: Path) ->
     assert found["service_breaker"].startswith("rerank: a service is not asked")
 
 
-async def _ready(door: Door) -> tuple[int, Any, int, Any]:
-    await asyncio.sleep(0.55)
-    ops = await door.ops("GET", "/ready", token=None)
-    public = await door.ask("GET", "/ready")
-    return ops.status, ops.json(), public.status, public.json()
+async def _ready(door: Door, *wanted: object) -> dict[str, Any]:
+    """What the operator is told, once both are told this: status and whole, ours and public."""
+
+    async def told() -> dict[str, Any] | None:
+        ops = await door.ops("GET", "/ready", token=None)
+        public = await door.ask("GET", "/ready")
+        found: dict[str, Any] = ops.json()
+        seen = (ops.status, found["status"], public.status, public.json())
+        return found if seen == wanted else None
+
+    answer: dict[str, Any] = await until(told)
+    return answer
 
 
 async def test_ready_is_degraded_without_one_store_and_503_without_both(
     open_door: Open, pg_server: PostgresServer, redis_server: RedisServer
 ) -> None:
     async with open_door(REDIS_DEADLINE_MS="150") as door:
+        well = (200, "ok", 200, {"status": "ok"})
         all_is_well = {"status": "ok", "redis": "ok", "postgres": "ok", "spool": "ok"}
-        assert await _ready(door) == (200, all_is_well, 200, {"status": "ok"})
+        assert await _ready(door, *well) == all_is_well
         with frozen(redis_server.pid):
-            status, found, public, shown = await _ready(door)
-            assert (status, found["status"], public, shown) == (
-                200,
-                "degraded",
-                200,
-                {"status": "degraded", "degraded": ["redis"]},
-            )
+            shown = {"status": "degraded", "degraded": ["redis"]}
+            found = await _ready(door, 200, "degraded", 200, shown)
             assert found["redis"] != "ok"
             assert found["postgres"] == "ok"
             with frozen(pg_server.pid):
-                status, found, public, shown = await _ready(door)
-                assert (status, found["status"]) == (503, "not ready")
-                assert (public, shown) == (503, {**shown, "status": "not ready"})
-                assert shown["degraded"] == ["postgres", "redis"]
+                shown = {"status": "not ready", "degraded": ["postgres", "redis"]}
+                found = await _ready(door, 503, "not ready", 503, shown)
                 assert found["postgres"] != "ok"
                 for ask in (partial(door.ops, token=None), door.ask):
                     assert (await ask("GET", "/live")).status == 200
                     assert (await ask("GET", "/health")).status == 503
-
-        async def well_again() -> bool:
-            return bool((await _ready(door))[1] == all_is_well)
-
-        await until(well_again)
+        assert await _ready(door, *well) == all_is_well
 
 
 async def test_ready_is_503_while_the_disk_takes_no_outcomes(door: Door) -> None:
@@ -232,8 +232,11 @@ async def test_ready_is_503_while_the_disk_takes_no_outcomes(door: Door) -> None
     samples = await scrape(door)
     assert value(samples, "sluice_spool_failing") == 1
     door.node.spool.healthy = True
-    await asyncio.sleep(1.1)
-    assert (await door.ops("GET", "/ready", token=None)).status == 200
+
+    async def ready() -> bool:
+        return (await door.ops("GET", "/ready", token=None)).status == 200
+
+    await until(ready)
 
 
 async def test_ready_with_one_of_two_gateways_failing_is_degraded(open_door: Open) -> None:
