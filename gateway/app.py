@@ -155,13 +155,14 @@ async def _load(base: Ground) -> AsyncIterator[tuple[Upstreams, Overload]]:
 
 
 def _disk(base: Ground, meter: Meter, shipper: Shipper) -> DiskWatch:
+    breaker = base.pools.breaker
+    base.conditions.watch("ledger_read_only", lambda: shipper.trouble.refusal(breaker.was_away))
     return DiskWatch(
         spool_root(base.settings),
         base.settings.disk_reserve_bytes,
         meter,
         base.conditions,
-        lambda: base.pools.breaker.why,
-        lambda: shipper.trouble,
+        lambda: not (breaker.why or shipper.trouble.why),
     )
 
 

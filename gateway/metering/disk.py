@@ -23,7 +23,7 @@ LOOK_EVERY_MS: Final = 500
 class DiskWatch:
     """Of one gateway process; `folder` is on the disk of the spool.
 
-    `away`: why PostgreSQL is not asked at all. `refusing`: why it took no outcome the last time.
+    `emptied`: whether the ledger took outcomes when it was asked last, and is asked at all.
     """
 
     def __init__(
@@ -32,15 +32,13 @@ class DiskWatch:
         reserve_bytes: int,
         meter: Meter,
         conditions: Conditions,
-        away: Callable[[], str],
-        refusing: Callable[[], str],
+        emptied: Callable[[], bool],
     ) -> None:
         self._folder = folder
         self._reserve_bytes = reserve_bytes
         self._meter = meter
         self._conditions = conditions
-        self._away = away
-        self._refusing = refusing
+        self._emptied = emptied
 
     async def run_once(self) -> int:
         """Look; 0. Raises SpoolUnavailable where the disk does not even tell."""
@@ -48,12 +46,10 @@ class DiskWatch:
             free_bytes = shutil.disk_usage(self._folder).free
         except OSError as error:
             raise SpoolUnavailable(f"the disk of the spool: {error}") from error
-        refusing = "" if self._away() else self._refusing()
         is_short = free_bytes < self._reserve_bytes
         self._conditions.say(
             "disk_nearly_full", f"{free_bytes // MIB} MiB are free" if is_short else ""
         )
-        self._conditions.say("ledger_read_only", refusing)
         self._conditions.say("disk", "" if self._meter.healthy else "the disk takes no outcomes")
-        self._meter.short_of_room = is_short and bool(self._away() or refusing)
+        self._meter.short_of_room = is_short and not self._emptied()
         return 0

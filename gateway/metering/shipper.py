@@ -32,6 +32,7 @@ from gateway.metering.posting import Poster
 from gateway.metering.spool import Group, Spool
 from gateway.metering.spool_files import Frame, Position, read_frames
 from gateway.metering.subjects import settlement_of
+from gateway.metering.trouble import NO_TROUBLE
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.shipper")
@@ -72,8 +73,7 @@ class Shipper:
         self._meter = meter
         self._telemetry = telemetry
         self._next_beat_s = 0.0
-        # Why PostgreSQL took nothing when it was asked last; "" when it did.
-        self.trouble = ""
+        self.trouble = NO_TROUBLE
         self._unsettled: dict[str, Settlement] = {}
         # Keys that the ledger is to note, and what the spool may forget then.
         self._untold: set[int] = set()
@@ -82,10 +82,11 @@ class Shipper:
 
     async def run_once(self) -> int:
         """Post one batch; answers how many outcomes were posted."""
+        begun_s = asyncio.get_running_loop().time()
         try:
             return await self._run()
         except PostgresUnavailable as fault:
-            self.trouble = str(fault) or "it does not answer"
+            self.trouble = self.trouble.and_then(fault, begun_s)
             raise
 
     async def run_paced(self) -> int:
@@ -136,7 +137,7 @@ class Shipper:
         if batch.events:
             memory = self._poster.memory
             rows = await self._poster.post(batch.events)
-            self.trouble = ""
+            self.trouble = NO_TROUBLE
             self._meter.posted(batch.numbers, batch.settlements, rows)
             self._telemetry.shipped.inc(len(batch.events))
             if batch.oldest_durable_s is not None:
@@ -207,7 +208,7 @@ class Shipper:
         await self._book.beat_instance(
             self._meter.instance, state.complete_below, state.unused, stopped=ended, drained=ended
         )
-        self.trouble = ""
+        self.trouble = NO_TROUBLE
 
 
 def _batch_of_groups(ready: Sequence[Group]) -> Batch:

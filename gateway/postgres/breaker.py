@@ -36,6 +36,7 @@ class Breaker:
         self._why = ""
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._back_s = -1.0
         self._hopeless: list[Callable[[], None]] = []
         # How often PostgreSQL was found away, and how many calls were answered without asking it.
         self.openings = 0
@@ -45,6 +46,10 @@ class Breaker:
     def why(self) -> str:
         """Why PostgreSQL is not asked; "" when it is."""
         return self._why
+
+    def was_away(self, moment_s: float) -> bool:
+        """Whether PostgreSQL may have been away then or since; also while a probe finds out."""
+        return self._task is not None or moment_s <= self._back_s
 
     def when_hopeless(self, told: Callable[[], None]) -> None:
         """Call this when it stays away, so that nobody waits for what was sent before."""
@@ -80,6 +85,7 @@ class Breaker:
             self._task = None
             if self._why and not self._closed:
                 _LOG.warning("PostgreSQL is back")
+                self._back_s = asyncio.get_running_loop().time()
             self._why = ""
 
     def _away(self, why: str, failures: int) -> None:
