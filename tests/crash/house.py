@@ -22,6 +22,7 @@ from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.rows import BalanceRow
+from gateway.metering.spool_files import Position, SpoolDamaged, read_frames
 from gateway.postgres import Postgres
 from gateway.redis_link import RedisLink
 from gateway.sql import load_queries
@@ -30,8 +31,8 @@ from tests.embedded.processes import ROOT
 
 PEPPER = "the-pepper-of-the-crash-tests"
 GRANT = 10_000_000
-READY_S = 30.0
-HEALED_S = 60.0
+READY_S = 90.0
+HEALED_S = 90.0
 _POLL_S = 0.02
 
 _OUTCOMES = """
@@ -228,6 +229,20 @@ class House:
         await until(healed, within_s)
         return time.monotonic() - begun_s
 
+    async def marked(self, count: int) -> None:
+        """Until so many answers are marked as delivered on disk: nobody gives these back."""
+
+        async def are_marked() -> bool:
+            start = Position(1, 0)
+            try:
+                frames = [f for spool in self.spools for f in read_frames(spool, start)]
+            except SpoolDamaged:
+                # In the midst of being written.
+                return False
+            return sum(len(frame.delivered) for frame in frames) >= count
+
+        await until(are_marked)
+
     def logs(self) -> str:
         """What everybody said."""
         return "\n".join(
@@ -239,13 +254,13 @@ class House:
         """Nobody of us is left."""
         for process in self._everybody:
             process.kill()
-            process.wait(10)
+            process.wait(60)
         self._place.close()
         await self.postgres.close()
 
 
 async def until(
-    what: Callable[[], Awaitable[object]], within_s: float = 20.0, every_s: float = _POLL_S
+    what: Callable[[], Awaitable[object]], within_s: float = 60.0, every_s: float = _POLL_S
 ) -> None:
     """Ask until it is so; a store that is away says no."""
     async with asyncio.timeout(within_s):
@@ -262,7 +277,7 @@ def kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """kill -9, and wait for the end."""
     for process in processes:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
 
 async def _answers(port: int) -> bool:

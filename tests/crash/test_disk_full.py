@@ -29,12 +29,12 @@ async def test_requests_are_refused_and_free_until_the_disk_works_again(
             return (await client.ask(key.text, tokens=5)).status == 200
 
         # One try a second.
-        await until(passes, within_s=3.0)
+        await until(passes)
     await house.at_rest()
     assert await house.trial(key) == GRANT - 10
     outcomes = sorted(each.outcome for each in await house.posted())
     assert outcomes == ["complete", "complete", "gateway_failed"]
     gateway.terminate()
-    assert await asyncio.to_thread(gateway.wait, 20) == 0
+    assert await asyncio.to_thread(gateway.wait, 60) == 0
     assert house.spools == []
     assert await house.proof() == {}

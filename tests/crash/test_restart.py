@@ -70,7 +70,7 @@ async def test_sighup_replaces_every_gateway_and_no_client_notices(
     over.set()
     seen = [last] + [each for load in await asyncio.gather(*loads) for each in load]
     parent.terminate()
-    assert await asyncio.to_thread(parent.wait, 30) == 0, house.logs()
+    assert await asyncio.to_thread(parent.wait, 60) == 0, house.logs()
     assert await _instances(house) == (4, 4), house.logs()
     await _settled(house, key, seen)
     assert house.spools == []
@@ -85,11 +85,11 @@ async def test_one_that_leaves_a_shared_port_takes_no_client_along(house: House)
     loads = [asyncio.create_task(_load(house, key, over, fresh=True)) for _ in range(CLIENTS)]
     await asyncio.sleep(0.5)
     first.terminate()
-    assert await asyncio.to_thread(first.wait, 20) == 0, house.logs()
+    assert await asyncio.to_thread(first.wait, 60) == 0, house.logs()
     over.set()
     seen = [each for load in await asyncio.gather(*loads) for each in load]
     second.terminate()
-    assert await asyncio.to_thread(second.wait, 20) == 0
+    assert await asyncio.to_thread(second.wait, 60) == 0
     await _settled(house, key, seen)
 
 
@@ -151,14 +151,14 @@ async def test_a_socket_of_the_service_manager_outlives_even_the_parent(house: H
     loads = [asyncio.create_task(_load(house, key, over, fresh=True)) for _ in range(CLIENTS)]
     await asyncio.sleep(0.3)
     first.terminate()
-    assert await asyncio.to_thread(first.wait, 30) == 0, house.logs()
+    assert await asyncio.to_thread(first.wait, 60) == 0, house.logs()
     second = house.start_with(listening, "serve")
     await until(lambda: _running(house, 2))
     await asyncio.sleep(0.5)
     over.set()
     seen = [each for load in await asyncio.gather(*loads) for each in load]
     second.terminate()
-    assert await asyncio.to_thread(second.wait, 30) == 0, house.logs()
+    assert await asyncio.to_thread(second.wait, 60) == 0, house.logs()
     listening.close()
     await _settled(house, key, seen)
 
@@ -169,7 +169,7 @@ async def _told(house: House, text: str) -> bool:
 
 async def test_a_lame_duck_says_that_it_is_not_ready_and_goes_on_serving(house: House) -> None:
     """Who balances sees it before a single connection is refused."""
-    house.settings["SLUICE_LAME_DUCK_MS"] = "1500"
+    house.settings["SLUICE_LAME_DUCK_MS"] = "5000"
     gateway = await house.gateway()
     key = await _wide(house)
     assert await _ready(house) == b"200"
@@ -177,7 +177,7 @@ async def test_a_lame_duck_says_that_it_is_not_ready_and_goes_on_serving(house: 
     await until(lambda: _says(house, b"503"))
     async with Client(house.port) as client:
         assert (await client.ask(key.text, tokens=3)).status == 200
-    assert await asyncio.to_thread(gateway.wait, 20) == 0
+    assert await asyncio.to_thread(gateway.wait, 60) == 0
 
 
 async def _gone(house: House, count: int) -> bool:

@@ -44,7 +44,7 @@ async def test_under_load_it_drains_answers_what_it_admitted_and_says_goodbye(
             assert gateway.poll() is None
             waiting.answer.set()
         last = await waits.receive()
-    assert await asyncio.to_thread(gateway.wait, 20) == 0, house.logs()
+    assert await asyncio.to_thread(gateway.wait, 60) == 0, house.logs()
     ended.set()
     seen = [last] + [each for load in await asyncio.gather(*loads) for each in load]
     # One that no byte answers came after the end: its client asks another process.
@@ -74,7 +74,7 @@ async def test_a_service_that_does_not_end_is_not_waited_for_longer_than_the_dra
         await stub.arrivals.get()
         gateway.terminate()
         assert (await client.receive()).status == BROKEN
-    assert await asyncio.to_thread(gateway.wait, 5) == 0, house.logs()
+    assert await asyncio.to_thread(gateway.wait, 20) == 0, house.logs()
     assert [(each.kind, each.cost_tokens) for each in await house.posted()] == [("void", 0)]
     assert house.spools == []
     assert await house.leftovers() == []

@@ -61,7 +61,7 @@ class Node:
         async def trusts() -> bool:
             return self.trusts
 
-        await until(trusts, within_s=20)
+        await until(trusts, within_s=60)
 
     async def limits(self, key_id: str, **limits: int) -> None:
         """Own limits of a key for the reader, in the ledger and in Redis."""
@@ -111,7 +111,7 @@ class Scene:
                 not node.door.node.spool.depth and node.door.node.meter.is_idle for node in nodes
             )
 
-        await until(nothing_left, within_s=30)
+        await until(nothing_left, within_s=60)
 
     async def proof(self, node: Node) -> dict[str, int]:
         """What the reconciliation finds, the copies in Redis included."""

@@ -31,7 +31,7 @@ async def until_empty(folder: Path) -> None:
     async def empty() -> bool:
         return not list(folder.glob("*.revoke")) and not list(folder.glob("*.lift"))
 
-    await until(empty, within_s=15)
+    await until(empty, within_s=60)
 
 
 async def test_is_out_on_every_node_at_once_and_in_the_ledger_later(stage: Stage) -> None:
