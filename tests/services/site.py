@@ -34,13 +34,13 @@ class Site:
         self._thread.start()
         self._runner, self.port = asyncio.run_coroutine_threadsafe(
             self._start(), self._loop
-        ).result(10)
+        ).result(60)
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        asyncio.run_coroutine_threadsafe(end_the_rest(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(60)
+        asyncio.run_coroutine_threadsafe(end_the_rest(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     async def _start(self) -> tuple[web.AppRunner, int]:

@@ -65,7 +65,7 @@ async def test_registry_with_a_mistake_ends_the_service_with_a_sentence(tmp_path
         env=environment({"SLUICE_MODELS_FILE": str(file)}),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await asyncio.wait_for(child.communicate(), 20)
+    _, said = await asyncio.wait_for(child.communicate(), 60)
     assert child.returncode == 2
     assert b"models.far.kind must be one of" in said
     assert b"Traceback" not in said
@@ -77,5 +77,5 @@ async def test_request_of_a_client_that_has_gone_is_not_finished(api: Asker) -> 
         async with asyncio.timeout(1.5):
             await api.post("/v1/embeddings", huge)
     # Forty texts are a minute of work; a short one beside them would take its turns with them.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         assert (await api.post("/v1/embeddings", TEXT)).status == 200

