@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
-
+from hypothesis import HealthCheck, settings
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from gateway.embedded.wire import redis_command
@@ -23,6 +23,14 @@ from tests.faults.quarter import quarter_of_today
 _LONGEST_S = 300
 SCHEMA = Path(__file__).resolve().parent.parent / "sql" / "schema.sql"
 TEMPLATE = "sluice_template"
+
+
+def pytest_configure() -> None:
+    """No clock decides about an example: 200 ms of a busy machine say nothing about it."""
+    settings.register_profile(
+        "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    )
+    settings.load_profile("suite")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
