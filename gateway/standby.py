@@ -28,7 +28,8 @@ _LONGEST_PAUSE_MS: Final = 1_000
 async def standby(base: Ground, meter: Meter, shipper: Shipper) -> AsyncIterator[Alone]:
     """Before the first request it is known how many share the limits, and Redis is trusted."""
     book, telemetry = base.book, base.telemetry
-    roll = Roll(book.count_gateways, base.settings.workers, asyncio.get_running_loop().time)
+    breaker, now_s = base.pools.breaker, asyncio.get_running_loop().time
+    roll = Roll(book.count_gateways, base.settings.workers, now_s, lambda: breaker.why)
     load = base.revocations.over(book.load_balances)
     reads = BalanceReads(load, roll, base.settings.postgres_deadline_ms)
 

@@ -4,7 +4,8 @@
 2. The count that holds is the largest of the last 60 s, and at least the processes of this machine:
    a share is given to others only when what was let through on it has left every window. After a
    silence of PostgreSQL the one before it holds as long again: not all may have beaten yet.
-3. PostgreSQL is away when it failed twice in a row; until it was there once, it is not there.
+3. PostgreSQL is away when it failed twice in a row, or when anybody in this process knows that it
+   is; until it was there once, it is not there.
 
 Refuses to guess a lower number while PostgreSQL is away: what was known last holds.
 """
@@ -22,14 +23,19 @@ FAILURES: Final = 2
 
 
 class Roll:
-    """`count` asks PostgreSQL for the instances that beat in the last so many seconds."""
+    """`count` asks PostgreSQL for the instances that beat in the last so many seconds.
+
+    `away`: why it is known to be away, "" while it is not.
+    """
 
     def __init__(
         self,
         count: Callable[[int], Awaitable[int]],
         workers: int,
         clock_s: Callable[[], float],
+        away: Callable[[], str] = lambda: "",
     ) -> None:
+        self._away = away
         self._count = count
         self._workers = max(1, workers)
         self._clock_s = clock_s
@@ -46,7 +52,7 @@ class Roll:
     @property
     def is_there(self) -> bool:
         """Whether PostgreSQL answers."""
-        return self._failures < FAILURES
+        return self._failures < FAILURES and not self._away()
 
     def seen(self) -> None:
         """PostgreSQL answered just now."""

@@ -49,6 +49,17 @@ async def test_a_share_is_handed_on_only_when_it_has_left_every_window() -> None
         assert roll.parts == parts
 
 
+async def test_what_another_query_has_found_out_need_not_be_found_out_again() -> None:
+    why = ""
+    roll = Roll(Beats(), 1, lambda: 0.0, lambda: why)
+    await roll.run_once()
+    assert roll.is_there
+    why = "connection refused"
+    assert not roll.is_there
+    why = ""
+    assert roll.is_there
+
+
 async def test_who_has_not_beaten_yet_since_postgresql_is_back_is_not_forgotten() -> None:
     """All were silent while it was away; the first count finds those that beat already."""
     beats = Beats()
