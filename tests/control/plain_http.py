@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import orjson
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 Lines = Iterable[tuple[str, str]]
 
 

@@ -95,7 +95,7 @@ def last_event(reply: Reply) -> dict[str, object]:
 async def ended(stage: Stage) -> Reply:
     """The rest of the stream, which the gateway ends by itself."""
     found = Reply(200, [("transfer-encoding", "chunked")])
-    text = await asyncio.wait_for(stage.wire.reader.readuntil(b"\r\n0\r\n"), 5)
+    text = await asyncio.wait_for(stage.wire.reader.readuntil(b"\r\n0\r\n"), 30)
     found.body = text.rpartition(b"data: ")[2].partition(b"\n\n")[0]
     while line := await stage.wire.line():
         name, _, value = line.decode().partition(":")

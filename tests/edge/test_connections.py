@@ -152,15 +152,20 @@ async def test_a_service_that_says_close_is_dialled_anew(
 async def test_a_service_that_speaks_without_being_asked_is_dialled_anew(
     door: Door, key: Key, embeddings: Stub
 ) -> None:
+    over = asyncio.Event()
+
     async def script(turn: Turn) -> None:
         await seven(turn)
         await asyncio.sleep(0.02)
         await turn.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        await turn.hung_up()
+        over.set()
 
     embeddings.script = script
     for _ in range(3):
+        over.clear()
         assert (await embed(door, key)).body == used(7)
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(over.wait(), 60)
     assert [turn.connection for turn in embeddings.turns] == [1, 2, 3]
 
 

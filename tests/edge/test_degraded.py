@@ -47,7 +47,7 @@ async def wired(environ: dict[str, str]) -> AsyncIterator[Wired]:
         own = {
             "SLUICE_REDIS_URL": f"unix://{folder}/redis.sock",
             "SLUICE_DATABASE_URL": environ["SLUICE_DATABASE_URL"].replace(str(there), folder),
-            "SLUICE_POSTGRES_DEADLINE_MS": "300",
+            "SLUICE_POSTGRES_DEADLINE_MS": "1000",
             "SLUICE_WORKERS": "4",
         }
         async with (
@@ -127,7 +127,7 @@ async def test_a_frozen_redis_is_given_up_in_time_and_leaves_no_hold(
     with frozen_redis(redis_server):
         began_s = loop.time()
         assert (await embed(wired.door, key)).status == 200
-        assert loop.time() - began_s < 5
+        assert loop.time() - began_s < 20
         reply = await wired.read(wired.door.address())
         assert reply.status == 200
     await works_again(wired.door, key)

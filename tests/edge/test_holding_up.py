@@ -20,7 +20,7 @@ async def test_who_is_killed_in_his_upload_while_the_service_takes_nothing_is_se
     cut, loop = asyncio.Event(), asyncio.get_running_loop()
 
     async def script(turn: Turn) -> None:
-        await asyncio.wait_for(cut.wait(), 5)
+        await asyncio.wait_for(cut.wait(), 60)
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await turn.read_body()
 

@@ -63,7 +63,7 @@ async def test_who_leaves_while_his_name_is_taken_leaves_it_free(
         await wire.send(asked(key, "a"))
         await claims.begun.wait()
         wire.reset()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
         claims.go_on.set()
         assert not embeddings.turns
     await answered_once(door, key)

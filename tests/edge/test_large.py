@@ -34,7 +34,7 @@ async def read(wire: Wire, size: int) -> None:
     """Read so many bytes."""
     came = 0
     while came < size:
-        piece = await asyncio.wait_for(wire.reader.read(min(1 << 20, size - came)), 10)
+        piece = await asyncio.wait_for(wire.reader.read(min(1 << 20, size - came)), 60)
         assert piece, "the answer is cut"
         came += len(piece)
 

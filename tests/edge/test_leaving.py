@@ -12,7 +12,7 @@ CLIENTS = 24
 async def _connect(port: int) -> socket.socket:
     sock = socket.socket()
     sock.setblocking(False)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     return sock
 

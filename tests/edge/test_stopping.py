@@ -23,7 +23,7 @@ async def test_a_stream_that_runs_is_told_to_its_end_and_charged(
             assert await idle.ended() == b""
         await stage.sees(2_000)
         await stage.finish(final(3_000), b"data: [DONE]\n\n")
-        rest = await asyncio.wait_for(stage.wire.reader.readuntil(b"\r\n0\r\n"), 10)
+        rest = await asyncio.wait_for(stage.wire.reader.readuntil(b"\r\n0\r\n"), 30)
         assert b'"total_tokens": 3000' in rest
         await stopping
         await stage.wire.close()

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.far_end import Server, Streams
 from tests.faults.proxy import Cut, Door, Proxy, Trip, Way
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 @asynccontextmanager
