@@ -1,7 +1,7 @@
 """The bytes of a spool on disk: framed segments, a cursor, a lock.
 
 Refuses to guess: a torn tail (the crash came while writing) ends the last segment, a broken frame
-with more behind it raises `SpoolDamaged`.
+that was durable raises `SpoolDamaged`.
 
 Layout of `<spool>/<instance>/`: `lock` (held by flock while the owner lives), `cursor`
 ("segment offset" of what is posted), `00000001.log`, ... A frame is length and CRC-32 of its
@@ -10,6 +10,8 @@ payload, both little-endian u32, then the payload: a JSON object
 was handed over since. The first frame of a segment has also `"u": [[admission_no, request_id]]`,
 the charges that are durable and still not delivered, and `"a": [segment, offset]`, the last
 durable place before it: what stands behind that place in an older segment was never acknowledged.
+Any other frame has `"a"` if something before it was not synced yet when it was written: a power cut
+may keep it and lose that. Zeros stand ahead of what is written; no frame is of length 0.
 """
 
 import fcntl
@@ -33,7 +35,7 @@ _START: Final = b'{"e":['
 
 
 class SpoolDamaged(Fault):
-    """A segment has a broken frame with more behind it."""
+    """A segment has a broken frame that was durable: a later one says so, or its successor."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +51,7 @@ NOWHERE: Final = Position(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One durable group read back, and the position behind it; `after` only where one begins."""
+    """One durable group read back, and the position behind it; `after` where it has an "a"."""
 
     events: Sequence[Sequence[Any]]
     delivered: Sequence[int]
@@ -66,7 +68,12 @@ def encode_frame(events: Sequence[bytes], delivered: Sequence[int], opening: byt
 
 def encode_opening(carried: Sequence[tuple[int, str]], after: Position) -> bytes:
     """What the first frame of a segment tells of those before it."""
-    return b',"u":%b,"a":[%d,%d]' % (orjson.dumps(carried), after.segment, after.offset)
+    return b',"u":%b%b' % (orjson.dumps(carried), encode_after(after))
+
+
+def encode_after(after: Position) -> bytes:
+    """What a frame tells of the last durable place, where that is not the one in front of it."""
+    return b',"a":[%d,%d]' % (after.segment, after.offset)
 
 
 def segment_path(directory: Path, number: int) -> Path:
@@ -172,22 +179,25 @@ def _frames_of(path: Path, number: int, offset: int, limit: int | None) -> Itera
             length, checksum = HEADER.unpack(header) if len(header) == HEADER.size else (0, 0)
             payload = file.read(length) if 0 < length <= MAX_FRAME_BYTES else b""
             if not payload or len(payload) < length or zlib.crc32(payload) != checksum:
-                if limit is not None or _more_behind(path, offset):
+                if limit is not None or _was_durable(path, Position(number, offset)):
                     raise SpoolDamaged(f"{path.name}: broken frame at byte {offset}")
                 return
             offset += HEADER.size + length
             yield _decode(payload, Position(number, offset))
 
 
-def _more_behind(path: Path, offset: int) -> bool:
-    """Whether a whole frame stands somewhere behind a broken one: then no tail is torn."""
+def _was_durable(path: Path, place: Position) -> bool:
+    """Whether a whole frame behind a broken one was written after that was synced."""
     content = path.read_bytes()
     view = memoryview(content)
-    at = content.find(_START, offset + HEADER.size + 1)
+    at = content.find(_START, place.offset + HEADER.size + 1)
     while at >= 0:
         length, checksum = HEADER.unpack_from(content, at - HEADER.size)
-        if at + length <= len(content) and zlib.crc32(view[at : at + length]) == checksum:
-            return True
+        payload = view[at : at + length]
+        if len(payload) == length and zlib.crc32(payload) == checksum:
+            after = _decode(bytes(payload), place).after
+            if after is None or after > place:
+                return True
         at = content.find(_START, at + 1)
     return False
 

@@ -2,8 +2,9 @@
 
 Stands in for `Path` here, for `os`, `fcntl`, `rmtree`, the spool's writing thread and its queue in
 disk_calls: the code above them is the product's. A power cut keeps of each file what was synced
-and perhaps some of the rest, whole or torn. Refuses one subtlety: a folder is as durable as the
-first synced name in it, as journalling file systems have it.
+and perhaps some of the rest: whole, torn, or some blocks of it and not those before. Refuses one
+subtlety: a folder is as durable as the first synced name in it, as journalling file systems have
+it.
 """
 
 import errno
@@ -17,6 +18,7 @@ from tests.simulation.clockwork import CURRENT, Process
 
 # File systems write their journal by themselves this often.
 NAMED_AFTER_S = 5.0
+_BLOCK_BYTES = 128
 WORKS, FULL, BROKEN = "works", "full", "broken"
 
 
@@ -27,9 +29,45 @@ class File:
         self.number = number
         self.made_s = made_s
         self.data = bytearray()
-        self.synced = 0
+        self.durable = bytearray()
+        # Where it was written since the last sync.
+        self.dirty: list[tuple[int, int]] = []
         self.named = False
         self.locked_by: Process | None = None
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Written, and in the hands of the kernel."""
+        self.data[offset : offset + len(data)] = data
+        self.dirty.append((offset, offset + len(data)))
+
+    def cut(self, size: int) -> None:
+        """Truncated; the disk knows it at once."""
+        del self.data[size:], self.durable[size:]
+
+    def sync(self) -> None:
+        """All of it outlives a power cut."""
+        for start, end in self.dirty:
+            # What was cut off meanwhile is written no more.
+            self.durable[start:end] = self.data[start:end]
+        self.dirty.clear()
+
+    def lose_power(self, chance: Random) -> None:
+        """What was not synced is lost, or torn, or some blocks of it are there."""
+        fate = chance.random()
+        if fate < 0.3:
+            cut = chance.randint(len(self.durable), max(len(self.durable), len(self.data)))
+            self.durable += self.data[len(self.durable) : cut]
+        elif fate < 0.4:
+            self.durable += bytes(max(0, len(self.data) - len(self.durable)))
+        elif fate < 0.7:
+            for start, end in self.dirty:
+                for at in range(start, min(end, len(self.data)), _BLOCK_BYTES):
+                    until = min(at + _BLOCK_BYTES, end)
+                    if chance.random() < 0.7:
+                        self.durable += bytes(max(0, until - len(self.durable)))
+                        self.durable[at:until] = self.data[at:until]
+        self.data = bytearray(self.durable)
+        self.dirty.clear()
 
 
 class Disk:
@@ -76,14 +114,7 @@ class Disk:
             if not file.named and self.now_s() - file.made_s < NAMED_AFTER_S:
                 del self.files[path]
                 continue
-            tail = file.data[file.synced :]
-            del file.data[file.synced :]
-            fate = self.chance.random()
-            if fate < 0.4:
-                file.data += tail[: self.chance.randint(0, len(tail))]
-            elif fate < 0.5:
-                file.data += bytes(len(tail))
-            file.synced = len(file.data)
+            file.lose_power(self.chance)
         self.state = WORKS
 
     def below(self, folder: str) -> list[str]:
@@ -191,5 +222,5 @@ class _Appended(io.BytesIO):
 
     def close(self) -> None:
         if not self.closed:
-            self._into.data += self.getvalue()
+            self._into.put(len(self._into.data), self.getvalue())
         super().close()

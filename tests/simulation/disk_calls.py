@@ -2,7 +2,7 @@
 
 import errno
 import os as real_os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -53,34 +53,40 @@ class SimOs:
             file.locked_by = None
 
     def write(self, fd: int, data: bytes) -> int:
+        file = self._of(fd)[1]
+        assert file is not None
+        return self.pwritev(fd, [data], len(file.data))
+
+    def pwritev(self, fd: int, parts: Sequence[bytes], offset: int) -> int:
         disk, file, _ = self._of(fd)
         assert file is not None
+        data = b"".join(parts)
         if disk.state != WORKS and disk.chance.random() < 0.5:
             # Some of it still found room.
             data = data[: disk.chance.randint(0, len(data) - 1)]
         else:
             disk.fault()
-        file.data += data
+        file.put(offset, data)
         return len(data)
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         disk, file, _ = self._of(fd)
         assert file is not None
         disk.fault()
-        file.data[offset : offset + len(data)] = data
+        file.put(offset, data)
         return len(data)
 
     def fdatasync(self, fd: int) -> None:
         disk, file, _ = self._of(fd)
         disk.fault()
         assert file is not None
-        file.synced = len(file.data)
+        file.sync()
 
     def fsync(self, fd: int) -> None:
         disk, file, path = self._of(fd)
         disk.fault()
         if file is not None:
-            file.synced = len(file.data)
+            file.sync()
             return
         for name in disk.below(path):
             found = disk.files.get(f"{path.rstrip('/')}/{name}")
@@ -91,8 +97,7 @@ class SimOs:
         disk, file, _ = self._of(fd)
         assert file is not None
         disk.fault()
-        del file.data[size:]
-        file.synced = min(file.synced, size)
+        file.cut(size)
 
     def fstat(self, fd: int) -> Any:
         file = self._of(fd)[1]
