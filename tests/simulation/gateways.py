@@ -147,6 +147,8 @@ def ground(world: Any, node: str) -> Any:
         gate=gate,
         link=link,
         book=book,
+        # No breaker here: each call asks the twin itself.
+        pools=SimpleNamespace(breaker=SimpleNamespace(why="")),
         catalogue=Offer(catalogue(world.plan.variant), "1"),
         conditions=conditions,
         revocations=Revocations(
