@@ -61,7 +61,7 @@ class Shop:
         self.redis_url = redis_url
         self.postgres = Postgres(dsn, command_deadline_ms=5_000)
         self.book = Moody(self.postgres, load_queries())
-        self.link = RedisLink(redis_url)
+        self.link = RedisLink(redis_url, deadline_ms=5_000)
         self.gate = Gate(self.link)
         self.telemetry = Telemetry()
         self.spool = Spool(root, INSTANCE, **of_spool)

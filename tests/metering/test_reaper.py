@@ -124,7 +124,7 @@ async def test_a_worker_that_dies_between_adopting_and_reaping_loses_no_hold(
     await shop.serve(key_id, 10)
     await shop.end_spool()
     assert await adopter(shop).run_once() == 1
-    link = RedisLink(shop.redis_url)
+    link = RedisLink(shop.redis_url, deadline_ms=5_000)
     next_gate = Gate(link)
     await link.open()
     try:

@@ -17,7 +17,7 @@ from gateway.metering.spool_files import NOWHERE, read_frames
 from tests.embedded.processes import ROOT
 from tests.metering.outcomes import INSTANCE
 
-_PATIENCE_S = 20
+_PATIENCE_S = 120
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
         process.send_signal(signal.SIGKILL)
         assert process.stdout is not None
         lines += [line.strip() for line in process.stdout if line.endswith("\n")]
-        process.wait(10)
+        process.wait(60)
     acknowledged = ids(lines, "ok")
     assert len(acknowledged) >= after
     found = kinds(tmp_path)
@@ -93,7 +93,7 @@ def test_a_full_disk_is_told_to_the_clients_costs_nothing_and_heals_by_itself(
         lines += listen(process, "ok", 100)
         process.stdin.close()
         lines += [line.strip() for line in process.stdout]
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     charged, told = ids(lines, "ok"), ids(lines, "told")
     found = kinds(tmp_path)
     assert {each: found[each] for each in told} == {each: {(VOID, 0)} for each in told}
@@ -111,7 +111,7 @@ def test_a_disk_that_stays_broken_does_not_hold_up_the_end(tmp_path: Path) -> No
         lines += listen(process, "told", 20)
         process.stdin.close()
         lines += [line.strip() for line in process.stdout]
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     found = kinds(tmp_path)
     assert ids(lines, "ok") == set(found)
     assert os.listdir(tmp_path) == [INSTANCE]

@@ -153,7 +153,7 @@ def test_a_lock_is_free_as_soon_as_its_process_is_dead(tmp_path: Path) -> None:
         assert owner.stdout.readline().strip().isdigit()
         assert lock(tmp_path, create=False) is None
         owner.kill()
-        owner.wait(10)
+        owner.wait(60)
     taken = lock(tmp_path, create=False)
     assert taken is not None
     os.close(taken)
