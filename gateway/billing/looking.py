@@ -73,13 +73,14 @@ class Looker:
         if told.payment is Payment.PAID:
             # The newest comparison counts: an older one may have been made too early.
             facts = replace(facts, mismatch=told.mismatch)
+        memory = self._gate.memory
         row = await self._till.settle(order, self._settled(order, sight, facts))
         if row is None:
             return False
         if facts.mismatch and not order.note:
             _LOG.error("order %s is held: %s", order.order_id, facts.mismatch)
         try:
-            await self._gate.put_balance(row)
+            await self._gate.put_balance(row, memory)
         except RedisUnavailable as fault:
             _LOG.warning("Redis will learn of order %s later: %s", order.order_id, fault)
         return True

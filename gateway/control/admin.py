@@ -5,7 +5,7 @@ Redis does not answer, the reply is 202 with a note: nothing has to be repeated,
 the change to every node as soon as Redis is back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from gateway.admission.scripts import OWN_NAMES, SHADOW_NAMES
@@ -82,7 +82,7 @@ class Admin:
             return _invalid("bucket must be paid or trial")
         if isinstance(ref, Problem):
             return ref
-        return await self._changed(await self._parts.book.credit(key_id, tokens, bucket, ref))
+        return await self._changed(self._parts.book.credit(key_id, tokens, bucket, ref))
 
     async def limits(self, path: Path, _query: Query, body: Any) -> Reply | Problem:
         """`{"embeddings": {"rpm": 10, "tpm": 2000}, ...}`; null for a product resets it.
@@ -95,7 +95,7 @@ class Admin:
         mistake = self._wrong_limits(body)
         if mistake is not None:
             return _invalid(mistake)
-        return await self._changed(await self._parts.book.set_limits(key_id, body))
+        return await self._changed(self._parts.book.set_limits(key_id, body))
 
     def _wrong_limits(self, body: Any) -> str | None:
         if body is None:
@@ -123,7 +123,7 @@ class Admin:
         status = body.get("status") if isinstance(body, dict) else None
         if status not in ("active", "suspended"):
             return _REFUSALS[Refusal.NOT_A_STATUS]
-        return await self._changed(await self._parts.book.set_status(key_id, status))
+        return await self._changed(self._parts.book.set_status(key_id, status))
 
     async def owner(self, path: Path, _query: Query, body: Any) -> Reply | Problem:
         """`{"owner": "..."}`: whose key it is, by which it can be found; "" for nobody's."""
@@ -177,12 +177,14 @@ class Admin:
             document["note"] = f"The copies in Redis could not be read: {proven.copies_fault}"
         return Reply(200, document)
 
-    async def _changed(self, row: BalanceRow | Refusal) -> Reply | Problem:
+    async def _changed(self, change: Awaitable[BalanceRow | Refusal]) -> Reply | Problem:
         """Redis is told before the answer, so that the change is in force with it."""
+        memory = self._parts.gate.memory
+        row = await change
         if isinstance(row, Refusal):
             return _REFUSALS[row]
         try:
-            await self._parts.gate.put_balance(row)
+            await self._parts.gate.put_balance(row, memory)
         except RedisUnavailable:
             return Reply(202, {**_balance_document(row), "note": _LATER})
         return Reply(200, _balance_document(row))

@@ -45,17 +45,19 @@ class CanaryKeys:
             return fresh.key, fresh.key_id
         if row.trial + row.paid < LEAST_TOKENS:
             ref = f"canary/{row.key_id}/{secrets.token_hex(8)}"
+            memory = self._gate.memory
             filled = await self._book.credit(row.key_id, GRANT_TOKENS, "trial", ref)
             if isinstance(filled, BalanceRow):
-                await self._tell(filled)
+                await self._tell(filled, memory)
         return text, row.key_id
 
     async def throw_away(self, limits: dict[str, ProductLimits | None]) -> str:
         """A key with these limits, for one round."""
         fresh = await self._mint(_THROW_AWAY_TOKENS)
+        memory = self._gate.memory
         limited = await self._book.set_limits(fresh.key_id, limits)
         assert not isinstance(limited, Refusal), "it was minted a moment ago"
-        await self._tell(limited)
+        await self._tell(limited, memory)
         return fresh.key
 
     async def _mint(self, tokens: int) -> FreshKey:
@@ -64,9 +66,9 @@ class CanaryKeys:
         await self._book.set_owner(fresh.key_id, OWNER)
         return fresh
 
-    async def _tell(self, row: BalanceRow) -> None:
+    async def _tell(self, row: BalanceRow, memory: int) -> None:
         try:
-            await self._gate.put_balance(row)
+            await self._gate.put_balance(row, memory)
         except RedisUnavailable:
             # The outbox brings it.
             return

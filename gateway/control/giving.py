@@ -54,6 +54,15 @@ class _Asked:
     preview: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What the ledger did; `reserve` names what was set aside, `memory` is Redis' before it."""
+
+    deed: Deed
+    reserve: str
+    memory: int
+
+
 async def transfer(parts: DeskParts, call: Call) -> Reply | Problem:
     """`{"to_api_key", "tokens": null}`: all paid tokens that are not held, or the number."""
     asked = await _asked(parts, call, "to_api_key", _MOVED_NOTHING, ("to_api_key", "tokens"))
@@ -108,6 +117,7 @@ async def _transfer(
     sender, ref = asked.sender, call.request_id
     for tries_left in reversed(range(_TRIES)):
         reserve = await _reserved(parts, asked, ref)
+        memory = parts.gate.memory
         # Also with nothing set aside: the ledger says why, or what this name was told before.
         found = await parts.book.transfer(
             sender, receiver, asked.tokens, reserve.tokens, ref=ref, name=name
@@ -122,7 +132,7 @@ async def _transfer(
     if found.receiver is not None:
         document["to"] = _side(found.receiver)
     headers = {REPLAYED: "true"} if found.again else {}
-    return await _told(parts, found, ref, document, headers)
+    return await _told(parts, _Done(found, ref, memory), document, headers)
 
 
 async def _revoke(parts: DeskParts, call: Call, asked: _Asked) -> Reply | Problem:
@@ -131,6 +141,7 @@ async def _revoke(parts: DeskParts, call: Call, asked: _Asked) -> Reply | Proble
         reserve = await _reserved(parts, asked, call.request_id)
     elif call.without_ledger:
         return await without_ledger(parts, asked.sender)
+    memory = parts.gate.memory
     try:
         found = await parts.book.end_key(asked.sender, asked.receiver, reserve.tokens)
     except PostgresUnavailable:
@@ -140,19 +151,22 @@ async def _revoke(parts: DeskParts, call: Call, asked: _Asked) -> Reply | Proble
     if isinstance(found, DeedRefusal):
         await _given_up(parts, asked, call.request_id)
         return _refused(asked, found, reserve)
-    return await _told(parts, found, call.request_id, _revocation(found), {})
+    return await _told(parts, _Done(found, call.request_id, memory), _revocation(found), {})
 
 
 async def _told(
-    parts: DeskParts, deed: Deed, ref: str, document: dict[str, Any], headers: dict[str, str]
+    parts: DeskParts, done: _Done, document: dict[str, Any], headers: dict[str, str]
 ) -> Reply:
     """Redis has both balances before the answer goes, and the reserve ends with that."""
+    deed = done.deed
     rows = [deed.sender, *([deed.receiver] if deed.receiver is not None else [])]
     try:
-        await parts.gate.settle([settlement_of(deed.sender.key_id, ref)], rows)
+        settlement = settlement_of(deed.sender.key_id, done.reserve)
+        await parts.gate.settle([settlement], rows, done.memory)
     except RedisUnavailable:
-        done = "The key is revoked for ever" if deed.sender.status == "revoked" else "It is moved"
-        return Reply(202, {**document, "note": f"{done}; {_LATER}"}, headers)
+        is_end = deed.sender.status == "revoked"
+        said = "The key is revoked for ever" if is_end else "It is moved"
+        return Reply(202, {**document, "note": f"{said}; {_LATER}"}, headers)
     return Reply(200, document, headers)
 
 
@@ -168,9 +182,10 @@ async def _reserved(parts: DeskParts, asked: _Asked, ref: str) -> Reserve:
 async def _fresh(parts: DeskParts, key_id: int) -> BalanceRow:
     """The newest row, once what has ended is posted; Redis has it too."""
     await settled(parts, key_id)
+    memory = parts.gate.memory
     row = await parts.book.load_balance(key_id)
     assert row is not None, "the desk has seen it"
-    await parts.gate.put_balance(row)
+    await parts.gate.put_balance(row, memory)
     return row
 
 

@@ -32,11 +32,12 @@ async def show(parts: DeskParts, call: Call) -> Reply | Problem:
     """The key with its balance and what is left of its limits."""
     assert call.key_id is not None
     await settled(parts, call.key_id)
+    memory = parts.gate.memory
     view = await parts.shelf.key_view(call.key_id)
     if view is None:
         return refusals.invalid_key()
     row = view.balance
-    standing = await _standing(parts, row)
+    standing = await _standing(parts, row, memory)
     document = {
         "key_id": format_key_id(row.key_id),
         "last_characters": view.last_characters,
@@ -78,7 +79,7 @@ async def settled(parts: DeskParts, key_id: int) -> None:
         return
 
 
-async def _standing(parts: DeskParts, row: BalanceRow) -> Standing | None:
+async def _standing(parts: DeskParts, row: BalanceRow, memory: int) -> Standing | None:
     """What Redis knows of the key, measured by the limits of this row; None without Redis."""
     subject = f"k:{row.key_id}"
     products = [(p.name, p.key, p.premium) for p in parts.catalogue.products.values()]
@@ -86,7 +87,7 @@ async def _standing(parts: DeskParts, row: BalanceRow) -> Standing | None:
         standing = await parts.gate.peek(subject, products)
         if standing.version is None or standing.version < row.version:
             # What is left depends on tier and own limits, so the copy has to know them first.
-            await parts.gate.put_balance(row)
+            await parts.gate.put_balance(row, memory)
             standing = await parts.gate.peek(subject, products)
     except RedisUnavailable:
         return None

@@ -75,7 +75,7 @@ class Outbox:
             await self._book.clear_outbox(there)
 
     async def _tell_revocations(self) -> None:
-        last = 0
+        last, memory = 0, self._gate.memory
         while rows := await self._book.recently_revoked(REVOKED_DAYS, last, _PAGE):
-            await self._gate.settle((), rows)
+            await self._gate.settle((), rows, memory)
             last = rows[-1].key_id

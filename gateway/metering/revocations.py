@@ -150,6 +150,7 @@ class Revocations:
         if not self._files.has(wanted.key_id):
             # Taken back, or done by another process, since the folder was read.
             return
+        memory = self._gate.memory
         try:
             found = await self._book.end_key(wanted.key_id)
         except PostgresRefused as refused:
@@ -161,7 +162,7 @@ class Revocations:
         else:
             # What Redis does not take now the outbox brings.
             with suppress(RedisUnavailable):
-                await self._gate.put_balance(found.sender)
+                await self._gate.put_balance(found.sender, memory)
             _LOG.warning(
                 "key %d, revoked without the ledger, is revoked in it: %d tokens forfeited",
                 wanted.key_id,

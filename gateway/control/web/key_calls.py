@@ -93,7 +93,7 @@ def wanted_budget(given: object) -> int | Problem | None:
 
 async def set_budget(visit: Visit, key_id: int, tokens: int | None) -> Reply | Problem:
     """The ledger first, then Redis; 202 if only the ledger has it yet."""
-    people = visit.web.people
+    people, memory = visit.web.people, visit.parts.gate.memory
     row = await people.set_budget(key_id, tokens)
     if isinstance(row, Refusal):
         return of_all.revoked()
@@ -103,7 +103,7 @@ async def set_budget(visit: Visit, key_id: int, tokens: int | None) -> Reply | P
         "suspended_by": await visit.parts.shelf.suspended_by(key_id),
     }
     try:
-        await visit.parts.gate.put_balance(row)
+        await visit.parts.gate.put_balance(row, memory)
     except RedisUnavailable:
         return Reply(202, {**told, "note": _LATER})
     return Reply(200, told)
