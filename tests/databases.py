@@ -128,7 +128,7 @@ class Databases:
             await execute(self._dsn, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     async def _wiped(self, line: "asyncpg.Connection[Any]") -> bool:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await line.fetchval(_ENDED):  # noqa: ASYNC110 - sessions have no events
                 await asyncio.sleep(0.005)
         if await line.fetchval(_SHAPE) != self._shape:

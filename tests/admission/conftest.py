@@ -24,7 +24,7 @@ async def make_gate(redis_url: str) -> AsyncIterator[MakeGate]:
     links: list[RedisLink] = []
 
     async def make() -> tuple[Gate, RedisLink]:
-        link = RedisLink(redis_url)
+        link = RedisLink(redis_url, deadline_ms=5_000)
         gate = Gate(link)
         await link.open()
         links.append(link)
@@ -48,6 +48,6 @@ async def cluster_link(nodes: Nodes) -> AsyncIterator[RedisLink]:
     for port in nodes.ports:
         async with nodes.talk(port) as talk:
             await talk("FLUSHALL")
-    link = RedisLink(nodes.url)
+    link = RedisLink(nodes.url, deadline_ms=5_000)
     yield link
     await link.close()

@@ -130,7 +130,7 @@ async def test_labels_are_only_what_the_closed_sets_hold(door: Door) -> None:
 async def test_holds_spool_and_failed_shipments_show_while_postgresql_is_frozen(
     open_door: Open, pg_server: PostgresServer
 ) -> None:
-    async with open_door(POSTGRES_DEADLINE_MS="300") as door:
+    async with open_door(POSTGRES_DEADLINE_MS="2000") as door:
         key = (await door.mint())["api_key"]
         await door.spend(key)
         await door.me(key)

@@ -33,7 +33,7 @@ def frozen(pid: int) -> Iterator[None]:
 async def quick(open_door: Open) -> AsyncIterator[Door]:
     """A gateway with its background work, that notices a frozen store soon."""
     async with open_door(
-        with_worker=True, REDIS_DEADLINE_MS="150", POSTGRES_DEADLINE_MS="400"
+        with_worker=True, REDIS_DEADLINE_MS="500", POSTGRES_DEADLINE_MS="2000"
     ) as door:
         yield door
 
@@ -131,7 +131,7 @@ async def test_a_gateway_starts_without_redis_and_finds_it_later(
     open_door: Open, tmp_path: Path
 ) -> None:
     server = RedisServer(tmp_path / "late")
-    async with open_door(REDIS_URL=server.url, REDIS_DEADLINE_MS="200") as door:
+    async with open_door(REDIS_URL=server.url, REDIS_DEADLINE_MS="500") as door:
         minted = await door.mint()
         assert (await door.me(minted["api_key"]))["balance"]["held"] is None
         ready = await door.ops("GET", "/ready", token=None)

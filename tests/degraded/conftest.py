@@ -23,7 +23,7 @@ from tests.embedded.processes import family
 
 __all__ = ["Stage", "frozen", "until"]
 # By itself, after the fault's end.
-RECOVERY_S = 10.0
+RECOVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

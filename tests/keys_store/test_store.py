@@ -81,13 +81,13 @@ async def test_what_cannot_be_a_key_is_refused_without_a_query(
 async def test_an_unknown_key_is_asked_for_again_only_after_a_while(
     book: Book, keys: KeyStore, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_UNKNOWN_S", 0.2)
+    monkeypatch.setattr(module, "_UNKNOWN_S", 1.0)
     key = _key()
     for _ in range(20):
         assert await keys.find(key) is None
     assert postgres.queries == 1
     await _mint(book, keys, key, 9)
-    await asyncio.sleep(0.25)
+    await asyncio.sleep(1.05)
     assert await keys.find(key) == 9
 
 

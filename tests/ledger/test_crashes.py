@@ -31,7 +31,7 @@ async def own_server(servers_folder: Path) -> AsyncIterator[PostgresServer]:
 
 
 async def _until_somebody_waits_for_a_lock(owner: Owner) -> int:
-    for _ in range(200):
+    for _ in range(3_000):
         pid: int | None = await owner.fetchval(
             "select pid from pg_stat_activity where wait_event_type = 'Lock' limit 1"
         )

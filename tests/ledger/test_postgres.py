@@ -17,7 +17,7 @@ from tests.ledger.conftest import Owner
 
 @pytest.fixture
 async def port(database: str) -> AsyncIterator[Postgres]:
-    port = Postgres(database, pool_size=1, command_deadline_ms=400, application_name="port-test")
+    port = Postgres(database, pool_size=1, command_deadline_ms=1_000, application_name="port-test")
     yield port
     await port.close()
 
@@ -33,8 +33,8 @@ async def test_slow_statement_is_given_up_at_its_deadline_and_the_next_one_works
 ) -> None:
     began = time.monotonic()
     with pytest.raises(PostgresUnavailable, match="100 ms"):
-        await port.rows("select pg_sleep(5)", deadline_ms=100)
-    assert time.monotonic() - began < 4
+        await port.rows("select pg_sleep(60)", deadline_ms=100)
+    assert time.monotonic() - began < 30
     assert await port.value("select 1") == 1
 
 
@@ -42,7 +42,7 @@ async def test_statement_of_a_cut_line_ends_on_the_server(port: Postgres, owner:
     with pytest.raises(PostgresUnavailable):
         await port.rows("select pg_sleep(30)")
     running = "select count(*) from pg_stat_activity where query like '%sleep(30)' and state <> ''"
-    for _ in range(40):
+    for _ in range(250):
         if await owner.fetchval(f"{running} and pid <> pg_backend_pid()") == 0:
             break
         await asyncio.sleep(0.1)
@@ -50,12 +50,12 @@ async def test_statement_of_a_cut_line_ends_on_the_server(port: Postgres, owner:
 
 
 async def test_waiting_for_a_connection_counts_for_the_deadline(port: Postgres) -> None:
-    slow = asyncio.create_task(port.rows("select pg_sleep(5)"))
+    slow = asyncio.create_task(port.rows("select pg_sleep(60)"))
     await asyncio.sleep(0.05)
     began = time.monotonic()
     with pytest.raises(PostgresUnavailable):
         await port.value("select 1", deadline_ms=100)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     with pytest.raises(PostgresUnavailable):
         await slow
 
@@ -105,11 +105,11 @@ async def test_frozen_server_is_given_up_at_the_deadline_and_used_again_when_it_
             began = time.monotonic()
             with pytest.raises(PostgresUnavailable):
                 await port.value("select 1")
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 30
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-    assert await port.value("select 1", deadline_ms=5_000) == 1
+    assert await port.value("select 1", deadline_ms=60_000) == 1
 
 
 async def test_port_made_before_its_server_works_once_it_is_there_and_after_a_kill(
@@ -137,6 +137,6 @@ async def test_port_made_before_its_server_works_once_it_is_there_and_after_a_ki
 
 
 async def _ask_for_a_second(port: Postgres) -> None:
-    for _ in range(100):
+    for _ in range(2_000):
         await port.value("select 1")
         await asyncio.sleep(0.01)

@@ -79,9 +79,9 @@ async def test_a_refused_parameter_does_not_use_the_key_up(client: stripe.Stripe
 async def test_two_at_once_with_one_key_are_a_conflict_for_the_second(
     standin: StandIn, client: stripe.StripeClient
 ) -> None:
-    standin.faults.add(Fault(SLOW, seconds=0.2, times=1))
+    standin.faults.add(Fault(SLOW, seconds=2.0, times=1))
     first = asyncio.create_task(_customer(client, "Ada", "k"))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
     with pytest.raises(stripe.APIError) as refused:
         await _customer(client, "Ada", "k")
     assert refused.value.http_status == 409

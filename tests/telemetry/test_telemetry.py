@@ -155,7 +155,7 @@ def test_numbers_of_another_version_are_not_mixed_in(tmp_path: Path) -> None:
 def test_a_killed_process_is_dead_at_once_and_a_standing_one_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.telemetry.snapshots.SILENT_S", 0.2)
+    monkeypatch.setattr("gateway.telemetry.snapshots.SILENT_S", 60.0)
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
@@ -174,7 +174,8 @@ def test_a_killed_process_is_dead_at_once_and_a_standing_one_silent(
         assert process.stdout.readline() == b"told\n"
         first, ended = read(tmp_path, "")
         assert (first.levels, first.silent, ended.counts) == ({"b": {"": [1]}}, False, {})
-        time.sleep(0.3)
+        monkeypatch.setattr("gateway.telemetry.snapshots.SILENT_S", 0.05)
+        time.sleep(0.1)
         assert read(tmp_path, "")[0].silent
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -55,7 +55,7 @@ def sample(running: Up) -> str:
 
 def printed_link(running: Up) -> str:
     """The newest sign-in link in the log."""
-    give_up_s = time.monotonic() + 20
+    give_up_s = time.monotonic() + 60
     while time.monotonic() < give_up_s:
         while not running.spoken.empty():
             found = LINK.search(running.spoken.get())
