@@ -38,7 +38,7 @@ class Wired:
 
 @pytest.fixture
 async def wired(environ: dict[str, str]) -> AsyncIterator[Wired]:
-    """Four gateways' share of limits, and deadlines that a test can wait for."""
+    """Four gateways' share of limits; a line that is cut is not waited for."""
     with tempfile.TemporaryDirectory(prefix="sluice-wire-") as folder:
         redis = Path(urlsplit(environ["SLUICE_REDIS_URL"]).path)
         parts = urlsplit(environ["SLUICE_DATABASE_URL"])
@@ -47,7 +47,7 @@ async def wired(environ: dict[str, str]) -> AsyncIterator[Wired]:
         own = {
             "SLUICE_REDIS_URL": f"unix://{folder}/redis.sock",
             "SLUICE_DATABASE_URL": environ["SLUICE_DATABASE_URL"].replace(str(there), folder),
-            "SLUICE_POSTGRES_DEADLINE_MS": "1000",
+            "SLUICE_POSTGRES_DEADLINE_MS": "10000",
             "SLUICE_WORKERS": "4",
         }
         async with (
