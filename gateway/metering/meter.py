@@ -82,6 +82,8 @@ class Meter:
         self.instance = instance
         self.now_s = now_s
         self._open: dict[int, Passage] = {}
+        # The same by subject, without those of whom nothing is open.
+        self._open_of: dict[str, dict[int, Passage]] = {}
         spool.under_way = self._open
         self._owed: dict[int, str] = {}
         # Told of every decision and of every end; None where no such log is kept.
@@ -103,7 +105,13 @@ class Meter:
 
     def opened(self, passage: Passage) -> None:
         """It was admitted, or may have been; from here on it will be decided."""
-        self._open[passage.admission_no] = passage
+        number, subject = passage.admission_no, passage.subject
+        self._open[number] = passage
+        of_subject = self._open_of.get(subject)
+        if of_subject is None:
+            self._open_of[subject] = {number: passage}
+        else:
+            of_subject[number] = passage
         self._telemetry.open_requests.inc()
 
     def open_holds(self) -> list[Hold]:
@@ -122,12 +130,11 @@ class Meter:
                 passage.untold = False
 
     def own(self, subject: str, product: str) -> Own:
-        """What a subject has in this process. Looks through all that runs: for rare decisions."""
+        """What a subject has in this process."""
         running, tokens = 0, self.unposted.tokens(subject)
-        for passage in self._open.values():
-            if passage.subject == subject:
-                tokens += passage.held_tokens
-                running += passage.product == product
+        for passage in self._open_of.get(subject, {}).values():
+            tokens += passage.held_tokens
+            running += passage.product == product
         return Own(running, tokens, self.unposted.spent(subject))
 
     def posted(
@@ -189,7 +196,11 @@ class Meter:
         self._gate.decided(settlement)
         if self.arrivals is not None:
             self.arrivals.ended(passage.request_id, actual_tpm)
-        self._open.pop(passage.admission_no, None)
+        if self._open.pop(passage.admission_no, None) is not None:
+            of_subject = self._open_of[passage.subject]
+            del of_subject[passage.admission_no]
+            if not of_subject:
+                del self._open_of[passage.subject]
         self._telemetry.open_requests.dec()
         self._telemetry.finished(
             passage.product, outcome, cost_tokens, self.now_s() - passage.started_s

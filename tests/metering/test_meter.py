@@ -1,12 +1,13 @@
 """Every way to end, with a key and without: who pays is what the table says."""
 
 import asyncio
+import random
 
 import pytest
 
-from gateway.metering.meter import Verdict
+from gateway.metering.meter import Passage, Verdict
 from gateway.metering.outcomes import Outcome, may_charge
-from tests.metering.shop import GRANT, Shop, complete
+from tests.metering.shop import GRANT, PRODUCT, Shop, complete
 
 
 @pytest.mark.parametrize("keyed", [True, False])
@@ -68,3 +69,25 @@ async def test_more_than_was_held_is_known_to_the_window_before_the_client_can_a
     shop.meter.delivered(passage)
     await shop.close()
     assert await shop.proof() == {}
+
+
+async def test_what_a_key_has_here_is_what_a_look_at_all_that_runs_would_find(shop: Shop) -> None:
+    """However requests of several keys begin, grow and end among each other."""
+    keys = [await shop.mint() for _ in range(3)]
+    chance, running = random.Random(20_261), list[Passage]()
+    for step in range(120):
+        if not running or chance.random() < 0.55:
+            running.append(await shop.admit(chance.choice(keys), 10 + step))
+        elif chance.random() < 0.3:
+            chance.choice(running).held_tokens += 5
+        else:
+            ended = running.pop(chance.randrange(len(running)))
+            shop.meter.decide(ended, complete(3))
+            shop.meter.delivered(ended)
+        for key_id in keys:
+            subject = f"k:{key_id}"
+            of_key = [each for each in running if each.subject == subject]
+            tokens = sum(each.held_tokens for each in of_key) + shop.meter.unposted.tokens(subject)
+            found = shop.meter.own(subject, PRODUCT)
+            assert (found.open_requests, found.tokens) == (len(of_key), tokens)
+            assert shop.meter.own(subject, "another").open_requests == 0
