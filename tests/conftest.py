@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """What a test needs is there in time, or it fails."""
+    with _ending(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Every test ends."""
+    with _ending(item):
+        yield
 
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """So does the tidying up behind it."""
+    with _ending(item):
+        yield
+
+
+@contextmanager
+def _ending(item: pytest.Item) -> Iterator[None]:
     def late(*_: object) -> None:
         raise TimeoutError(f"{item.nodeid} has not ended after {_LONGEST_S} s")
 
