@@ -67,11 +67,16 @@ async def gateway_process(
         yield GatewayProcess(port, child.pid)
     finally:
         child.terminate()
-        assert await asyncio.wait_for(child.wait(), 2 * PATIENCE_S) == 0
+        try:
+            assert await asyncio.wait_for(child.wait(), 2 * PATIENCE_S) == 0
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
 
 
 async def _listens(port: int) -> None:
-    for _ in range(1_000):
+    while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
