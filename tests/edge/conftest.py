@@ -33,8 +33,8 @@ CATALOGUE = """
 
 [rerank]
 usage = ["json", "trailer"]
-first_byte_ms = 400
-deadline_ms = 900
+first_byte_ms = 1_200
+deadline_ms = 2_400
 max_request_bytes = 6_000_000
 
 [segment]

@@ -28,7 +28,7 @@ _SHED = "SERVICE_OVERLOADED"
 # A window less what a request may take from its admission to its service.
 _WINDOW_S = 55.0
 # Numbers of a gateway are told every second.
-_COUNTED_S = 10.0
+_COUNTED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

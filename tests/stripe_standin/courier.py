@@ -131,7 +131,7 @@ class Courier:
             status = await self._send(event, endpoint, secrets or endpoint.secrets, at)
         return status
 
-    async def idle(self, within_s: float = 10.0) -> None:
+    async def idle(self, within_s: float = 60.0) -> None:
         """Wait until nothing is on its way (retries included); TimeoutError if it takes longer."""
         async with asyncio.timeout(within_s):
             await self._quiet.wait()

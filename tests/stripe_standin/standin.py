@@ -241,7 +241,7 @@ class StandIn:
         every = list(reversed(self.desk.world.all("event")))
         return [one for one in every if kind in (None, one["type"])]
 
-    async def idle(self, within_s: float = 10.0) -> None:
+    async def idle(self, within_s: float = 60.0) -> None:
         """Wait until every event is delivered or given up."""
         await self.courier.idle(within_s)
 
