@@ -6,11 +6,11 @@ Refuses to buffer: bodies are read as they come, answers are written with back-p
 import asyncio
 from typing import Final
 
-from aiohttp import StreamReader
 from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from gateway.edge.refusals import body_incomplete, body_timeout, body_too_large
+from gateway.edge.same_head import Payload, WholeBody
 from gateway.edge.status_lines import status_line
 from gateway.errors import Problem
 from gateway.metering.meter import Passage
@@ -103,7 +103,7 @@ class Exchange:
     )
 
     def __init__(
-        self, connection: Writable, message: RawRequestMessage, payload: StreamReader, peer: str
+        self, connection: Writable, message: RawRequestMessage, payload: Payload, peer: str
     ) -> None:
         self._connection = connection
         self._message = message
@@ -115,8 +115,12 @@ class Exchange:
         self.headers: CIMultiDictProxy[str] = message.headers
         self.peer = peer
         self.keep_alive = not message.should_close
-        length = self.headers.get("Content-Length")
-        self.content_length = int(length) if length is not None else None
+        if isinstance(payload, WholeBody):
+            # Its head may be of an earlier request, which had another length.
+            self.content_length: int | None = payload.size
+        else:
+            length = self.headers.get("Content-Length")
+            self.content_length = int(length) if length is not None else None
         self.started = False
         self.sent_bytes = 0
         self.room_bytes = 0

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web_protocol
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpRequestParser
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.edge.exchange import BodyBrokenError
@@ -23,6 +23,7 @@ from gateway.edge.malformed import (
     too_many,
     too_slow,
 )
+from gateway.edge.same_head import MOST, Payload, SameHead, WholeBody, same_head
 from gateway.units import MS_PER_S
 
 # Of a head that comes in pieces, what is kept to tell whose envelope a refusal needs.
@@ -38,10 +39,11 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class HeadRoom:
-    """What the half heads of all connections of a server keep."""
+    """What the half heads of all connections of a server keep, and how many keep a whole one."""
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.same = 0
 
 
 class Hearing(web_protocol.RequestHandler):
@@ -56,6 +58,7 @@ class Hearing(web_protocol.RequestHandler):
         "_head_start",
         "_head_timer",
         "_payload",
+        "_same",
     )
 
     def __init__(
@@ -64,7 +67,8 @@ class Hearing(web_protocol.RequestHandler):
         super().__init__(server, **arguments)
         self._head_room = head_room
         self._head_s = header_deadline_ms / MS_PER_S
-        self._payload: StreamReader | None = None
+        self._payload: Payload | None = None
+        self._same: SameHead | None = None
         self._deaf = False
         self._head_start = b""
         self._head_bytes = 0
@@ -76,6 +80,11 @@ class Hearing(web_protocol.RequestHandler):
         # Also while the server drains: a request that began before may have its body still to come.
         if self._deaf or self._parser is None:
             return
+        if self._same is not None and self._is_idle():
+            body = self._same.body_of(data)
+            if body is not None:
+                self._heard([(self._same.message, WholeBody(body))])
+                return
         payload = self._payload
         in_head = payload is None or payload.is_eof()
         try:
@@ -94,11 +103,27 @@ class Hearing(web_protocol.RequestHandler):
         if messages:
             # What follows an upgrade is another protocol, which nobody here speaks.
             self._deaf = switched
+            if in_head and len(messages) == 1 and not self._head_bytes:
+                self._keep(data, messages[0])
             self._heard(messages)
         elif in_head and data:
             self._head_comes(data)
-        elif payload is not None and not payload.is_eof():
+        elif isinstance(payload, StreamReader) and not payload.is_eof():
             self._body_comes(payload, data)
+
+    def _is_idle(self) -> bool:
+        """Whether all that came is answered, and nothing of a head is there."""
+        waiter = self._waiter
+        return waiter is not None and not (waiter.done() or self._messages or self._head_bytes)
+
+    def _keep(self, data: bytes, heard: tuple[RawRequestMessage, StreamReader]) -> None:
+        """Remember a whole request's head for the next packet."""
+        message, payload = heard
+        if self._same is None and (payload is EMPTY_PAYLOAD or self._head_room.same >= MOST):
+            return
+        same = same_head(data, message) if payload.is_eof() else None
+        self._head_room.same += (same is not None) - (self._same is not None)
+        self._same = same
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Called for every body that is taken; only where one was too long is there anything."""
@@ -155,7 +180,7 @@ class Hearing(web_protocol.RequestHandler):
     def _broken(self, error: HttpProcessingError, data: bytes) -> None:
         """Nothing after these bytes can be understood; the answer to them is the last one."""
         payload = self._payload
-        if payload is not None and not payload.is_eof():
+        if isinstance(payload, StreamReader) and not payload.is_eof():
             self._deaf = True
             payload.set_exception(BodyBrokenError(malformed_body(error)))
         else:
@@ -199,4 +224,7 @@ class Hearing(web_protocol.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_came()
+        if self._same is not None:
+            self._same = None
+            self._head_room.same -= 1
         super().connection_lost(exc)

@@ -16,12 +16,13 @@ from typing import Any, Final, Protocol, cast
 
 from aiohttp import web_protocol, web_server
 from aiohttp.http import HttpVersion10, RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from gateway.edge.exchange import BodyBrokenError, Exchange, Writable
 from gateway.edge.hearing import HeadRoom, Hearing
 from gateway.edge.malformed import Malformed, is_odd, no_version, odd_coding
 from gateway.edge.places import Places
+from gateway.edge.same_head import Payload
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.server")
@@ -171,9 +172,7 @@ class Connection(Hearing, Writable):
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
 
-    async def _serve(
-        self, server: "Server", message: Any, payload: StreamReader, peer: str
-    ) -> bool:
+    async def _serve(self, server: "Server", message: Any, payload: Payload, peer: str) -> bool:
         server.requests_count += 1
         understood = isinstance(message, RawRequestMessage)
         exchange = Exchange(self, message if understood else web_protocol.ERROR, payload, peer)
@@ -209,7 +208,7 @@ class Connection(Hearing, Writable):
             return False
         return exchange.keep_alive and not self._close
 
-    async def _linger(self, payload: StreamReader) -> bool:
+    async def _linger(self, payload: Payload) -> bool:
         """Read the rest of a body that nobody wanted, so that the client can read our answer."""
         try:
             async with asyncio.timeout(_LINGER_S):

@@ -123,6 +123,13 @@ async def test_odd_framing_is_refused_and_nothing_behind_it_is_a_request(
         await refused_for_good(wire)
     assert embeddings.turns == []
     assert await door.rows(key) == []
+    async with await door.wire() as wire:
+        # The same behind good ones, whose head is known by then.
+        for _ in range(2):
+            assert (await wire.ask(begun(key) + GOOD["a length"])).status == 200
+        wire.writer.write(begun(key) + ODD[name] + hidden(key))
+        await refused_for_good(wire)
+    assert [turn.body for turn in embeddings.turns] == [b"{}", b"{}"]
 
 
 @pytest.mark.parametrize("name", GOOD)
