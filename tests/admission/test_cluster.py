@@ -100,9 +100,13 @@ async def test_a_moved_slot_keeps_its_windows_holds_and_balances(
         assert (await gate.admit(asker.ask(0, 40))).code is Code.BALANCE_TOO_LOW
         assert (await gate.admit(asker.ask(0, 20))).code is Code.ADMITTED
         assert (await gate.admit(asker.ask())).code is Code.RPM
-        before = cluster_link.commands
-        assert await gate.holds(subject) == (100, 3)
-        assert cluster_link.commands == before + 1, "the map is mended: no more detour"
+        took = []
+        for _ in range(3):
+            before = cluster_link.commands
+            assert await gate.holds(subject) == (100, 3)
+            took.append(cluster_link.commands - before)
+        # One of them may have met the reading of the map.
+        assert min(took) == 1, "the map is mended: no more detour"
     finally:
         await nodes.open_move(slot, target, source)
         await nodes.move_keys(slot, target, source)
