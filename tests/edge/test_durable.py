@@ -55,6 +55,7 @@ async def test_no_byte_of_a_small_answer_goes_before_its_outcome_is_durable(
 ) -> None:
     with frozen_spool(door):
         wire = await begun(door, key)
+        await embeddings.turn()
         await silent(wire)
         assert len(embeddings.turns) == 1
     assert (await wire.reply()).body == used(7)

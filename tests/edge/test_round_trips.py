@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway import app
+from gateway import app, standby
 from tests.edge.client import head
 from tests.edge.door import API, READER, Door, Key, running
 from tests.edge.paying import BODY
@@ -14,8 +14,10 @@ from tests.edge.stub import Stub
 
 @pytest.fixture
 def quiet(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    """A gateway without its shipper and pulse: only requests touch the stores."""
+    """A gateway without what it does by the clock: only requests touch the stores."""
     monkeypatch.setattr(app, "_of_node", lambda *_: [])
+    # Who else is there is counted at the start, and not again.
+    monkeypatch.setattr(standby, "_COUNT_EVERY_MS", 3_600_000)
     with running(environ) as door:
         yield door
 
