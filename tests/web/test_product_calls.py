@@ -123,7 +123,7 @@ async def test_answers_stream_to_the_page(open_door: Any, streaming: Any) -> Non
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         try:
             writer.write(lines.encode() + body)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 head = await reader.readuntil(b"\r\n\r\n")
                 assert head.startswith(b"HTTP/1.1 200")
                 assert b"think" in await reader.readuntil(b"\n\n")
