@@ -21,6 +21,7 @@ from gateway.telemetry import Telemetry
 # A hold outlives its request's deadline by this, so that only a lost one is reaped.
 GRACE_MS: Final = 30_000
 _HELD: Final = Code.ALREADY_HELD
+_NAMES: Final = {code: code.name for code in Code}
 _CAPPED: Final = {
     Code.CAPPED_RATE: "limits",
     Code.CAPPED_PLACES: "open requests",
@@ -75,7 +76,7 @@ class Admitter:
             last = ask if measured is asked else self._ask(subject, measured, passage)
             arrivals.arrived(last, decision)
         product = measured.product
-        self._telemetry.admission(product.name, decision.code.name)
+        self._telemetry.admission(product.name, _NAMES[decision.code])
         if decision.code > _HELD:
             self._decider.give_up(passage)
             limits = (

@@ -10,35 +10,15 @@ from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from gateway.edge.refusals import body_incomplete, body_timeout, body_too_large
-from gateway.edge.same_head import Payload, WholeBody
+from gateway.edge.same_head import Payload, SameHead, WholeBody
 from gateway.edge.status_lines import status_line
+from gateway.edge.writable import Writable
 from gateway.errors import Problem
 from gateway.metering.meter import Passage
 from gateway.units import MS_PER_S
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY: Final = frozenset((204, 304))
-
-
-class Writable:
-    """What an exchange needs of its connection: a transport and its back-pressure."""
-
-    transport: asyncio.Transport | None
-
-    async def drained(self, until_s: float | None) -> None:
-        """Return when the transport takes more; raises ConnectionResetError when it is gone.
-
-        A client that takes nothing until `until_s` (loop time), or for long, is taken for gone.
-        """
-        raise AssertionError(f"implemented by the connection, until {until_s}")
-
-    def is_cut(self) -> bool:
-        """Whether we end it, because this process stops and its drain is over."""
-        raise AssertionError
-
-    def has_left(self) -> bool:
-        """Whether the client has closed its side, also while nothing is read from it."""
-        raise AssertionError("implemented by the connection")
 
 
 class Tap:
@@ -76,7 +56,8 @@ class Exchange:
 
     `target` is the request target as sent. `keep_alive` may only be turned off. `until_s` is the
     loop time by which a streamed answer must have been taken. `room_bytes` is what the body has of
-    the room for bodies. `tap` sees the answer on its way. `status` is 0 until an answer has begun,
+    the room for bodies. `tap` sees the answer on its way. `same`: its
+    head is one that came before. `status` is 0 until an answer has begun,
     `passage` None unless it was admitted: both are for whoever tells afterwards.
     """
 
@@ -94,6 +75,7 @@ class Exchange:
         "peer",
         "request_id",
         "room_bytes",
+        "same",
         "sent_bytes",
         "started",
         "status",
@@ -115,9 +97,11 @@ class Exchange:
         self.headers: CIMultiDictProxy[str] = message.headers
         self.peer = peer
         self.keep_alive = not message.should_close
+        self.same: SameHead | None = None
         if isinstance(payload, WholeBody):
             # Its head may be of an earlier request, which had another length.
             self.content_length: int | None = payload.size
+            self.same = payload.head
         else:
             length = self.headers.get("Content-Length")
             self.content_length = int(length) if length is not None else None

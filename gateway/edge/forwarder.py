@@ -93,7 +93,7 @@ class Forwarder:
         length = exchange.content_length if measured.body is None else len(measured.body)
         product, budget = measured.product, measured.budget_tokens
         fields = (
-            self._filter.lines(product, exchange.raw_headers)
+            self._forwarded(exchange, product)
             if budget is None
             else budgeted_lines(product, exchange.raw_headers, budget)
         )
@@ -106,6 +106,16 @@ class Forwarder:
             length,
             has_body=exchange.has_body,
         )
+
+    def _forwarded(self, exchange: Exchange, product: Product) -> bytes:
+        """The client's headers that the service may see; of a head that came before, as then."""
+        same = exchange.same
+        if same is None:
+            return self._filter.lines(product, exchange.raw_headers)
+        known = same.forwarded
+        if known is None or known[0] is not product:
+            known = same.forwarded = product, self._filter.lines(product, exchange.raw_headers)
+        return known[1]
 
     def context_lines(self, exchange: Exchange, /) -> bytes:
         """The trace context that the service is told: the client's."""

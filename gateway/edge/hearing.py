@@ -23,7 +23,7 @@ from gateway.edge.malformed import (
     too_many,
     too_slow,
 )
-from gateway.edge.same_head import MOST, Payload, SameHead, WholeBody, same_head
+from gateway.edge.same_head import MOST, Payload, SameHead, same_head
 from gateway.units import MS_PER_S
 
 # Of a head that comes in pieces, what is kept to tell whose envelope a refusal needs.
@@ -83,7 +83,7 @@ class Hearing(web_protocol.RequestHandler):
         if self._same is not None and self._is_idle():
             body = self._same.body_of(data)
             if body is not None:
-                self._heard([(self._same.message, WholeBody(body))])
+                self._heard([(self._same.message, body)])
                 return
         payload = self._payload
         in_head = payload is None or payload.is_eof()

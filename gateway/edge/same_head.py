@@ -11,6 +11,8 @@ from typing import Final
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from gateway.products.product import Product
+
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})\r\n", re.IGNORECASE)
 _HEAD_END: Final = b"\r\n\r\n"
 _MOST_DIGITS: Final = 9
@@ -23,10 +25,11 @@ MOST: Final = 256
 class WholeBody:
     """A body that came along with its head, as far as a StreamReader is asked for one."""
 
-    __slots__ = ("_data", "size")
+    __slots__ = ("_data", "head", "size")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, head: "SameHead", data: bytes) -> None:
         self._data = data
+        self.head = head
         self.size = len(data)
 
     def is_eof(self) -> bool:
@@ -50,16 +53,20 @@ Payload = StreamReader | WholeBody
 
 
 class SameHead:
-    """One parsed head, in two pieces around the digits of its body's length."""
+    """One parsed head, in two pieces around the digits of its body's length.
 
-    __slots__ = ("_after", "_before", "message")
+    `forwarded` is what of it a product's service may see, once that was found out.
+    """
+
+    __slots__ = ("_after", "_before", "forwarded", "message")
 
     def __init__(self, before: bytes, after: bytes, message: RawRequestMessage) -> None:
         self._before = before
         self._after = after
         self.message = message
+        self.forwarded: tuple[Product, bytes] | None = None
 
-    def body_of(self, data: bytes) -> bytes | None:
+    def body_of(self, data: bytes) -> WholeBody | None:
         """The body, if a packet is this head with another length, and exactly one whole body."""
         before, after = self._before, self._after
         if not data.startswith(before):
@@ -70,7 +77,7 @@ class SameHead:
         if not digits.isdigit() or not data.startswith(after, end):
             return None
         start = end + len(after)
-        return data[start:] if len(data) - start == int(digits) else None
+        return WholeBody(self, data[start:]) if len(data) - start == int(digits) else None
 
 
 def same_head(data: bytes, message: RawRequestMessage) -> SameHead | None:

@@ -18,11 +18,12 @@ from aiohttp import web_protocol, web_server
 from aiohttp.http import HttpVersion10, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from gateway.edge.exchange import BodyBrokenError, Exchange, Writable
+from gateway.edge.exchange import BodyBrokenError, Exchange
 from gateway.edge.hearing import HeadRoom, Hearing
 from gateway.edge.malformed import Malformed, is_odd, no_version, odd_coding
 from gateway.edge.places import Places
 from gateway.edge.same_head import Payload
+from gateway.edge.writable import Writable
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.server")

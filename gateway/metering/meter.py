@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.admission.ask import Hold, Settlement
 from gateway.admission.gate import Gate
@@ -23,6 +24,8 @@ from gateway.metering.outcomes import WHO_PAYS, Charge, Outcome
 from gateway.metering.spool import Spool
 from gateway.record import record
 from gateway.telemetry import Telemetry
+
+_NAMES: Final = {outcome: outcome.value for outcome in Outcome}
 
 
 @dataclass(slots=True)
@@ -174,7 +177,7 @@ class Meter:
         charged = ending.charge is not Charge.NOTHING and not anonymous
         cost_tokens = passage.cost_tokens = verdict.cost_tokens if charged else 0
         known = Outcome.NO_KEY if anonymous and ending.counts_tpm else verdict.outcome
-        outcome = known.value
+        outcome = _NAMES[known]
         event = encoded(
             passage.request_id,
             CHARGE if charged else VOID,

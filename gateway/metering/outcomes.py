@@ -48,6 +48,9 @@ class Outcome(Enum):
     CLIENT_BODY_FAILED = "client_body_failed"
     NO_KEY = "no_key"
 
+    # Each request is looked up by it several times; that of Enum is written in Python.
+    __hash__ = object.__hash__
+
 
 WHO_PAYS: Final[dict[Outcome, Ending]] = {
     Outcome.COMPLETE: Ending("complete 2xx with usage", Charge.REPORTED, True, True),
