@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gateway.edge.overload import Overload
 from gateway.embedded.postgres_server import PostgresServer
 from gateway.embedded.redis_server import RedisServer
 from gateway.embedded.wire import redis_command
@@ -73,6 +74,18 @@ def _ending(item: pytest.Item) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unhurried() -> Iterator[None]:
+    """A gateway inside a test's process sheds nobody because the process is late.
+
+    It shares its loop, or its interpreter, with the test, whose work is not its overload. Those in
+    processes of their own measure as ever.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Overload, "_tick", Overload._arm)
+        yield
 
 
 @pytest.fixture(scope="session")
