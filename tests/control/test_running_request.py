@@ -36,7 +36,7 @@ async def test_a_request_that_runs_is_shown_to_its_owner_with_what_it_holds(
         offer.take(replace(offer.now, products={**offer.products, "reader": longer}), "longer")
         shown = (await door.ask("GET", path, bearer=key)).json()
         age = datetime.now(UTC) - datetime.fromisoformat(shown.pop("admitted_at"))
-        assert 0 <= age.total_seconds() < 30
+        assert 0 <= age.total_seconds() < 120
         assert shown.pop("held") > 5
         assert shown == {"request_id": ids[0], "product": "reader", "state": "running"}
         assert (await door.ask("GET", path, bearer=other)).status == 404
