@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 from unittest.mock import patch
 
 import orjson
@@ -41,27 +42,28 @@ STEPS = st.lists(
 )
 
 
-def _refuse(*_: object) -> None:
+def _refuse(*_: object) -> NoReturn:
     raise OSError(5, "Input/output error")
 
 
 @contextmanager
 def disk(failure: str) -> Iterator[None]:
     """A disk that works or fails in this way."""
-    real = os.pwrite
+    real = os.pwritev
 
-    def half(fd: int, data: bytes, offset: int) -> int:
-        return real(fd, data[: len(data) // 2], offset)
+    def half(fd: int, parts: Sequence[bytes], offset: int, flags: int = 0) -> int:
+        return real(fd, [parts[0][: len(parts[0]) // 2]], offset, flags)
 
-    def halves(fd: int, parts: Sequence[bytes], offset: int) -> int:
-        return half(fd, parts[0], offset)
+    def unsynced(fd: int, parts: Sequence[bytes], offset: int, flags: int = 0) -> int:
+        written = real(fd, parts, offset)
+        return written if not flags else _refuse()
 
     broken: dict[str, object] = {
-        "short write": {"pwrite": half, "pwritev": halves},
-        "no room ahead": {"pwritev": lambda fd, parts, offset: real(fd, parts[0], offset)},
-        "no write": {"pwrite": _refuse, "pwritev": _refuse},
-        "no sync": {"fdatasync": _refuse},
-        "no sync, no cut": {"fdatasync": _refuse, "ftruncate": _refuse},
+        "short write": {"pwritev": half},
+        "no room ahead": {"pwritev": lambda fd, parts, *rest: real(fd, parts[:1], *rest)},
+        "no write": {"pwritev": _refuse},
+        "no sync": {"fdatasync": _refuse, "pwritev": unsynced},
+        "no sync, no cut": {"fdatasync": _refuse, "pwritev": unsynced, "ftruncate": _refuse},
         "no segment": {"fsync": _refuse},
     }.get(failure, {})  # type: ignore[assignment]
     with ExitStack() as stack:
@@ -150,25 +152,28 @@ class Volatile:
         if path.is_file():
             self._durable[path.name] = path.read_bytes()
 
+    def _through(self, fd: int, content: bytes, offset: int) -> None:
+        """Only these bytes are durable: what was written before them may still be lost."""
+        name = Path(os.readlink(f"/proc/self/fd/{fd}")).name
+        known = bytearray(self._durable.get(name, b"").ljust(offset, b"\0"))
+        known[offset : offset + len(content)] = content
+        self._durable[name] = bytes(known)
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Every write and sync of the writer may be the last one; a write is done by then."""
-        pwrite, pwritev = os.pwrite, os.pwritev
+        pwritev = os.pwritev
 
-        def one(fd: int, content: bytes, offset: int) -> int:
-            written = pwrite(fd, content, offset)
+        def write(fd: int, parts: Sequence[bytes], offset: int, flags: int = 0) -> int:
+            written = pwritev(fd, parts, offset)
             self._call()
-            return written
-
-        def several(fd: int, contents: Sequence[bytes], offset: int) -> int:
-            written = pwritev(fd, contents, offset)
-            self._call()
+            if flags:
+                self._through(fd, b"".join(parts), offset)
             return written
 
         with ExitStack() as stack:
             for name, instead in (
-                ("pwrite", one),
-                ("pwritev", several),
+                ("pwritev", write),
                 ("fdatasync", self._synced),
                 ("fsync", self._synced),
             ):

@@ -51,6 +51,12 @@ class File:
             self.durable[start:end] = self.data[start:end]
         self.dirty.clear()
 
+    def sync_last(self) -> None:
+        """What was written last was written through: that and nothing before it."""
+        start, end = self.dirty.pop()
+        self.durable += bytes(max(0, end - len(self.durable)))
+        self.durable[start:end] = self.data[start:end]
+
     def lose_power(self, chance: Random) -> None:
         """What was not synced is lost, or torn, or some blocks of it are there."""
         fate = chance.random()

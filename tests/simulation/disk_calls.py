@@ -57,7 +57,7 @@ class SimOs:
         assert file is not None
         return self.pwritev(fd, [data], len(file.data))
 
-    def pwritev(self, fd: int, parts: Sequence[bytes], offset: int) -> int:
+    def pwritev(self, fd: int, parts: Sequence[bytes], offset: int, flags: int = 0) -> int:
         disk, file, _ = self._of(fd)
         assert file is not None
         data = b"".join(parts)
@@ -67,6 +67,8 @@ class SimOs:
         else:
             disk.fault()
         file.put(offset, data)
+        if flags:
+            file.sync_last()
         return len(data)
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:

@@ -122,8 +122,8 @@ FLIPS = (
     Flip(
         "groups are written and not synced",
         f"{_M}/spool_writer.py",
-        "os.fdatasync(self._fd)",
-        "os.fstat(self._fd)",
+        "lasting = bool(events) or self._offset == 0",
+        "lasting = False",
     ),
     Flip(
         "a number is given back twice",
