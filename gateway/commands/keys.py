@@ -6,7 +6,7 @@ reach Redis later than the answer says. Refuses to revoke: that is the owner's.
 
 import argparse
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import orjson
 
 from gateway.commands.keys_shown import table_of_keys, words_of_key
 from gateway.commands.ports import reachable
-from gateway.commands.small_http import ask
+from gateway.commands.small_http import ask, unanswered
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault
 from gateway.settings import Settings
@@ -130,7 +130,14 @@ def execute_reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
         say(f"{'WRONG' if found or fault else 'ok   '}  {check['name']}: {told}{note}")
     if "note" in document:
         say(f"WRONG  {document['note']}")
+    say(_verdict(document["checks"], document["ok"]))
     return 0 if document["ok"] else 1
+
+
+def _verdict(checks: Sequence[Mapping[str, Any]], is_ok: bool) -> str:
+    if is_ok:
+        return f"ok     nothing is lost: {len(checks)} checks and no difference"
+    return "WRONG  ops/runbook.md, Reconciliation found differences, says what to do"
 
 
 def _call(arguments: argparse.Namespace) -> Call:
@@ -162,7 +169,8 @@ def _limits(arguments: argparse.Namespace) -> object:
         if getattr(arguments, name) is not None
     }
     if arguments.reset == bool(named):
-        raise ConfigurationFault(["either --reset, or at least one of --rpm, --tpm, --concurrency"])
+        text = "either --reset, or at least one of --rpm, --tpm, --concurrency"
+        raise ConfigurationFault([f"{text}; `sluice limits show` tells what they are now"])
     if arguments.product is None:
         if named:
             raise ConfigurationFault(["name the product that these limits are for"])
@@ -181,8 +189,7 @@ async def send(settings: Settings, call: Call, deadline_s: float = _ANSWER_S) ->
         )
         return reply.status, orjson.loads(reply.body)
     except (OSError, ValueError) as error:
-        text = f"nothing sensible answers on {host} port {port} ({error}): is it running?"
-        raise ConfigurationFault([text]) from error
+        raise ConfigurationFault([unanswered(host, port, error)]) from error
 
 
 def admin_token(settings: Settings) -> str:

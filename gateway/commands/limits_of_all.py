@@ -37,7 +37,9 @@ def add_actions(choose: Any) -> None:
     """`apply` and `reload`, beside the actions about one key."""
     text = "another catalogue for this machine, without a restart"
     apply = choose.add_parser("apply", help=text, description=f"{text}.", epilog=_CODES)
-    apply.add_argument("file", type=Path, help="what the file of SLUICE_PRODUCTS is to say")
+    apply.add_argument(
+        "file", type=Path, metavar="FILE", help="what the file of SLUICE_PRODUCTS is to say"
+    )
     apply.add_argument(
         "--check", action="store_true", help="only compare it with the file of SLUICE_PRODUCTS"
     )

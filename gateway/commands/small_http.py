@@ -4,6 +4,7 @@ Refuses answers beyond a megabyte: what it asks for is small.
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,15 @@ async def ask(
         finally:
             writer.close()
     return Reply(int(head.split(b" ", 2)[1]), answer)
+
+
+def unanswered(host: str, port: int, error: OSError | ValueError) -> str:
+    """The sentence for a call to the operations listener that `ask` had no answer to."""
+    if isinstance(error, ValueError):
+        return f"what answers on {host} port {port} is no Sluice: see SLUICE_OPS_PORT"
+    why = os.strerror(error.errno) if error.errno else str(error) or "not in time"
+    advice = "start it, or set SLUICE_OPS_PORT to the port it has"
+    return f"nothing answers on {host} port {port} ({why}): {advice}"
 
 
 async def _body(reader: asyncio.StreamReader, head: str) -> bytes:

@@ -13,7 +13,7 @@ import orjson
 
 from gateway.commands.metrics_text import Between, Look, look
 from gateway.commands.ports import reachable
-from gateway.commands.small_http import ask
+from gateway.commands.small_http import ask, unanswered
 from gateway.commands.terminal import complain, say
 from gateway.errors import ConfigurationFault
 from gateway.settings import Settings
@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line; no screen")
     parser.epilog = (
         "Reads /metrics of the operations listener at SLUICE_OPS_BIND and SLUICE_OPS_PORT. Where "
-        "the output is no terminal it is plain text, one block for each interval."
+        "the output is no terminal it is plain text, one block for each interval. HALF, 99 %: that "
+        "part of the requests took at most so long; `-`: there was none. Lag: from an outcome to "
+        "the ledger, of 99 %."
     )
 
 
@@ -74,8 +76,7 @@ async def _look(settings: Settings) -> Look:
     try:
         reply = await ask(host, port, "GET", "/metrics")
     except OSError as error:
-        text = f"nothing answers on {host} port {port} ({error}): is it running?"
-        raise ConfigurationFault([text]) from error
+        raise ConfigurationFault([unanswered(host, port, error)]) from error
     return look(reply.body.decode("utf-8", "replace"), time.monotonic())
 
 

@@ -28,6 +28,7 @@ from gateway.commands.doorway import open_doorway
 from gateway.commands.migrate import bring_up_to_date
 from gateway.commands.rolling import Reload, Rolling
 from gateway.commands.running import Signals, log_ends, log_to_stderr
+from gateway.commands.running_here import listener, running_here
 from gateway.commands.secret_files import keep_secret
 from gateway.commands.small_http import ask
 from gateway.commands.terminal import complain, say
@@ -44,6 +45,7 @@ from gateway.settings import Settings, load_settings
 HELP = "run everything in the foreground: embedded servers, services, gateway, worker"
 _READY_S = 60.0
 _POLL_S = 0.05
+_SECOND = "stop it first; a second one needs its own SLUICE_DATA_DIR, SLUICE_PORT, SLUICE_OPS_PORT"
 # One death may be bad luck (a killed process at a start); more is a mistake that will not heal.
 _DEATHS_TOO_MANY = 3
 # PostgreSQL's own default; more only where many processes need it.
@@ -77,7 +79,11 @@ def execute(settings: Settings, _: argparse.Namespace) -> int:
     ):
         reason = ports.why_not(host, port) if port else None
         if reason is not None:
-            complain(f"{reason}: stop what uses it, or set {name} to another port")
+            process = listener(running_here(settings), port)
+            if process is None:
+                complain(f"{reason}: stop what uses it, or set {name} to another port")
+            else:
+                complain(f"it runs already, as process {process} on this data folder: {_SECOND}")
             return 2
     owner = OwnerLock(settings.data_dir)
     try:

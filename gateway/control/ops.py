@@ -30,6 +30,7 @@ from gateway.units import KIB
 _MOST_BYTES: Final = 64 * KIB
 _RETRY_MS: Final = 1_000
 _SCHEME: Final = "bearer"
+_OFFERED: Final = ("/metrics", "/ready", "/health", "/live", "/admin/... (README, Operate)")
 Answer = Callable[[Mapping[str, str], Mapping[str, str], Any], Awaitable[Reply | Stream | Problem]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -149,7 +150,7 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPRequestEntityTooLarge:
         return _problem(refusals.body_too_large(_MOST_BYTES))
     except web.HTTPNotFound:
-        return _problem(refusals.unknown_path(request.method, request.rel_url.raw_path, ()))
+        return _problem(refusals.unknown_path(request.method, request.rel_url.raw_path, _OFFERED))
     except web.HTTPException as error:
         return _problem(Problem("OPERATIONS", error.status, error.reason))
 

@@ -99,6 +99,20 @@ def start(
     )
 
 
+def doctor_says(folder: Path, port: int, ops_port: int) -> tuple[int, dict[str, str]]:
+    """What `sluice doctor` finds: the exit code, and verdict and sentence by subject."""
+    ours = {"DATA_DIR": str(folder), "PORT": str(port), "OPS_PORT": str(ops_port)}
+    settings = {f"SLUICE_{name}": value for name, value in ours.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "doctor"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **settings},
+    )
+    lines = (line.partition(": ") for line in done.stdout.splitlines())
+    return done.returncode, {said[6:].strip(): f"{said[:5]} {text}" for said, _, text in lines}
+
+
 def _listen(process: subprocess.Popen[str], spoken: "queue.Queue[str]") -> None:
     assert process.stdout is not None
     for line in process.stdout:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.ports import any_free
-from tests.commands.sluice import Up, start, up
+from tests.commands.sluice import Up, doctor_says, start, up
 from tests.embedded.processes import callers, ended, family, left_after
 
 
@@ -202,25 +202,11 @@ def test_data_folder_in_use_is_one_line_and_exit_2(standing: tuple[Up, Path]) ->
     )
 
 
-def _doctor_says(folder: Path, port: int, ops_port: int) -> tuple[int, dict[str, str]]:
-    """The exit code, and the verdict with its sentence by subject."""
-    ours = {"DATA_DIR": str(folder), "PORT": str(port), "OPS_PORT": str(ops_port)}
-    settings = {f"SLUICE_{name}": value for name, value in ours.items()}
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "doctor"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **settings},
-    )
-    lines = (line.partition(": ") for line in done.stdout.splitlines())
-    return done.returncode, {said[6:].strip(): f"{said[:5]} {text}" for said, _, text in lines}
-
-
 def test_doctor_beside_the_running_system_finds_it_running_and_all_ok(
     standing: tuple[Up, Path],
 ) -> None:
     running, folder = standing
-    code, found = _doctor_says(folder, running.port, running.ops_port)
+    code, found = doctor_says(folder, running.port, running.ops_port)
     use = f"in use by this Sluice, process {running.process.pid}: running"
     assert found["data folder"] == f"ok    {folder} is {use}"
     assert found["SLUICE_PORT"] == f"ok    port {running.port} on 127.0.0.1 is {use}"
@@ -235,11 +221,22 @@ def test_doctor_calls_a_port_of_another_process_wrong_also_beside_the_running_sy
     with socket.socket() as foreign:
         foreign.bind(("127.0.0.1", any_free("127.0.0.1")))
         foreign.listen()
-        code, found = _doctor_says(its_folder, foreign.getsockname()[1], running.ops_port)
+        code, found = doctor_says(its_folder, foreign.getsockname()[1], running.ops_port)
     assert (code, found["SLUICE_PORT"][:5]) == (1, "WRONG")
     # And to another data folder the running system is a stranger.
-    code, found = _doctor_says(folder, running.port, running.ops_port)
+    code, found = doctor_says(folder, running.port, running.ops_port)
     assert (code, found["SLUICE_PORT"][:5], found["SLUICE_OPS_PORT"][:5]) == (1, *["WRONG"] * 2)
+
+
+def test_a_second_up_of_the_same_is_told_that_it_runs_already(standing: tuple[Up, Path]) -> None:
+    running, folder = standing
+    with start(folder, running.port, running.ops_port) as second:
+        text, _ = second.communicate(timeout=20)
+    assert second.returncode == 2
+    assert text == (
+        f"sluice: it runs already, as process {running.process.pid} on this data folder: stop it "
+        "first; a second one needs its own SLUICE_DATA_DIR, SLUICE_PORT, SLUICE_OPS_PORT\n"
+    )
 
 
 def test_every_wrong_setting_is_listed_and_nothing_starts(folder: Path) -> None:
