@@ -5,8 +5,10 @@ that is filled once per run (see databases.py). `redis_url` is the run's Redis, 
 """
 
 import asyncio
+import gc
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
@@ -57,7 +59,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """So does the tidying up behind it."""
+    """So does the tidying up behind it; what a failed one has left open fails no other one."""
+    if hasattr(sys, "last_value"):
+        # Its frames would go only when the next test begins, with all that they hold.
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            if hasattr(sys, name):
+                delattr(sys, name)
+        gc.collect()
     with _ending(item):
         yield
 
