@@ -86,7 +86,7 @@ class Scene:
         """A gateway; each `name` is a machine of its own."""
         async with AsyncExitStack() as stack:
             line = await stack.enter_async_context(Proxy(self.redis.socket))
-            ours = {"CANARY_EVERY_MS": "0", "REDIS_DEADLINE_MS": "250", **more}
+            ours = {"CANARY_EVERY_MS": "0", "REDIS_DEADLINE_MS": "500", **more}
             url = f"redis://127.0.0.1:{line.port}"
             settings = settings_for(self.folder / name, self.database, url, self.service, ours)
             door = await stack.enter_async_context(gateway(settings))

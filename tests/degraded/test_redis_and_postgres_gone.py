@@ -35,7 +35,7 @@ async def test_without_both_nobody_is_let_in_and_all_is_well_when_one_is_back(
 ) -> None:
     async with own_redis() as redis, Proxy(socket_of(database)) as ledger:
         scene = Scene(tmp_path, through(database, ledger.port), redis, service)
-        async with scene.node(POSTGRES_DEADLINE_MS="2000") as node:
+        async with scene.node(POSTGRES_DEADLINE_MS="1000") as node:
             minted = await node.door.mint()
             key = minted["api_key"]
             assert (await node.read(key)).status == 200
