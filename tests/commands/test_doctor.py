@@ -60,7 +60,7 @@ def test_healthy_machine_is_all_ok_and_nothing_is_made(tmp_path: Path) -> None:
     assert all(line.startswith("ok ") for line in lines)
     text = "\n".join(lines)
     assert "postgres (PostgreSQL) 18." in text
-    assert "Redis server v=6.2" in text
+    assert "ok     embedded Redis: Redis server v=6.2.14" in lines
     assert not folder.exists()
 
 
