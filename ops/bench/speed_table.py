@@ -181,8 +181,8 @@ def _knee_text(found: Found) -> list[str]:
 
 
 def _step(step: Step) -> str:
-    verdict = "good" if step.good else f"not (p99 {step.p99_us / 1e3:.0f} ms)"
-    return f"{step.offered_per_s:,.0f} {verdict}"
+    verdict = "good" if step.good else "not"
+    return f"{step.offered_per_s:,.0f} {verdict} (p99 {step.p99_us / 1e3:.0f} ms)"
 
 
 def _workers_text(found: Found) -> list[str]:
