@@ -208,7 +208,8 @@ class Exchange:
         self.started = True
         self.status = status
         self.sent_bytes += len(body)
-        await self._connection.drained(self.until_s)
+        if not self._connection.is_drained():
+            await self._connection.drained(self.until_s)
 
     async def start(
         self, status: int, headers: bytes, length: int | None, trailer: bytes = b""
@@ -230,7 +231,8 @@ class Exchange:
         self._write(b"".join((status_line(status), headers, self._closing(), framing)))
         self.started = True
         self.status = status
-        await self._connection.drained(self.until_s)
+        if not self._connection.is_drained():
+            await self._connection.drained(self.until_s)
 
     async def write(self, data: bytes) -> None:
         """Stream some body bytes."""
@@ -240,7 +242,8 @@ class Exchange:
             self.tap.piece(data)
         self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self.sent_bytes += len(data)
-        await self._connection.drained(self.until_s)
+        if not self._connection.is_drained():
+            await self._connection.drained(self.until_s)
 
     async def finish(self, last: bytes = b"", trailers: bytes = b"") -> None:
         """The last bytes of a streamed answer and its end; `trailers` only where chunks are."""
@@ -254,7 +257,8 @@ class Exchange:
         if end:
             self._write(end)
             self.sent_bytes += size
-            await self._connection.drained(self.until_s)
+            if not self._connection.is_drained():
+                await self._connection.drained(self.until_s)
 
     def break_off(self) -> None:
         """Cut the connection so that the client sees that the answer is not whole."""

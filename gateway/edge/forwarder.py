@@ -75,7 +75,8 @@ class Forwarder:
             return await self._stream(exchange, admitted, upstream, head)
         request = head + body if body else head
         try:
-            return await _send(await upstream.connection(), request, admitted)
+            connection = upstream.pooled() or await upstream.connection(fresh=True)
+            return await _send(connection, request, admitted)
         except StaleConnection:
             return await _send(await upstream.connection(fresh=True), request, admitted)
 

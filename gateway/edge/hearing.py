@@ -222,6 +222,10 @@ class Hearing(web_protocol.RequestHandler):
     def _head_is_late(self) -> None:
         self._refuse(too_slow(self._head_start))
 
+    def is_drained(self) -> bool:
+        """See Writable."""
+        return not self._paused and self.transport is not None
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_came()
         if self._same is not None:

@@ -66,6 +66,15 @@ class Identifier:
             return refusals.invalid_key()
         return _subject(key_id)
 
+    def at_once(self, exchange: Exchange, family: Family) -> Subject | None:
+        """The same where it is known in memory; None: ask `subject`."""
+        header = exchange.headers.get("Authorization")
+        if header is None or exchange.target.startswith(_BY_SESSION):
+            return None
+        key = extract_key(header, family)
+        key_id = self._keys.known(key) if isinstance(key, str) else None
+        return None if key_id is None else _subject(key_id)
+
     def at_a_glance(self, key: str) -> str | None:
         """The subject of a key that is known in memory; asks nobody."""
         key_id = self._keys.known(key)

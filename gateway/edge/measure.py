@@ -97,6 +97,23 @@ class Measurer:
         self._body_deadline_ms = body_deadline_ms
         self.room = room
 
+    def at_once(self, exchange: Exchange, route: Route) -> Measured | Problem | None:
+        """The same for a small body that is there and that nobody looks into; else None: ask
+        `measure`.
+        """
+        product, headers = route.candidates[0], exchange.headers
+        if len(route.candidates) > 1 or wanted_fields(product):
+            return None
+        if "Content-Encoding" in headers or MAX_CHARGE in headers:
+            return None
+        body: bytes | None = b""
+        if exchange.has_body:
+            length = exchange.content_length
+            if length is None or length > min(product.max_request_bytes, FREE_BYTES):
+                return None
+            body = exchange.at_hand()
+        return None if body is None else self._weighed(product, route, headers, body)
+
     async def measure(self, exchange: Exchange, route: Route, *, keyed: bool) -> Measured | Problem:
         """The measured request, or why it cannot be one; reads at most what it must."""
         candidates, headers = route.candidates, exchange.headers
@@ -179,6 +196,26 @@ class Measurer:
             product.max_request_bytes,
             is_open,
             cap,
+        )
+
+    def _weighed(
+        self, product: Product, route: Route, headers: Mapping[str, str], body: bytes
+    ) -> Measured | Problem:
+        path = route.upstream_path
+        bound = bound_of(product, len(body), NOTHING_SCANNED.fields, headers, path, self._learned)
+        if isinstance(bound, Problem):
+            return bound
+        return Measured(
+            product,
+            path,
+            body,
+            b"",
+            bound,
+            bound.hold_tokens,
+            bound.hold_tokens,
+            self._tokenizer,
+            self._learned,
+            product.max_request_bytes,
         )
 
     async def _read(

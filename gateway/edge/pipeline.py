@@ -25,7 +25,7 @@ from gateway.edge.doors import Kind
 from gateway.edge.exchange import BodyBrokenError, Exchange
 from gateway.edge.forwarder import Forwarder
 from gateway.edge.hosts import Route, Router
-from gateway.edge.identify import Identifier
+from gateway.edge.identify import Identifier, Subject
 from gateway.edge.malformed import Malformed
 from gateway.edge.measure import Measurer
 from gateway.edge.passing import cors_lines
@@ -39,12 +39,7 @@ from gateway.edge.shedding import Shedder
 from gateway.edge.telling import OUTCOME_OF, told
 from gateway.edge.token_field import NAME as TOKEN
 from gateway.edge.token_field import TokenField
-from gateway.errors import (
-    Fault,
-    PostgresUnavailable,
-    Problem,
-    RedisUnavailable,
-)
+from gateway.errors import Fault, PostgresUnavailable, Problem, RedisUnavailable
 from gateway.metering.meter import Meter, Verdict
 from gateway.metering.outcomes import Outcome
 from gateway.products.product import Family
@@ -213,18 +208,23 @@ class Pipeline:
         parts = self._parts
         if not parts.meter.healthy:
             return self._without("disk_full", refusals.disk_away())
-        subject = await parts.identifier.subject(exchange, route.family, needs_key=route.needs_key)
+        family, identifier = route.family, parts.identifier
+        subject: Subject | Problem | None = identifier.at_once(exchange, family)
+        if subject is None:
+            subject = await identifier.subject(exchange, family, needs_key=route.needs_key)
         if isinstance(subject, Problem):
             return Refused(subject)
         keyed = subject.key_id is not None
         if keyed and parts.meter.short_of_room:
             return self._without("disk_short", refusals.disk_short())
-        measured = await parts.measurer.measure(exchange, route, keyed=keyed)
+        measured = parts.measurer.at_once(exchange, route)
+        if measured is None:
+            measured = await parts.measurer.measure(exchange, route, keyed=keyed)
         if isinstance(measured, Problem):
             return Refused(measured)
         product = measured.product
-        may_have_token = product.family is Family.READER and measured.body
-        if may_have_token and parts.tokens.in_body(measured.body or b""):
+        body = measured.body if product.family is Family.READER else None
+        if body and parts.tokens.in_body(body):
             return Refused(refusals.token_in_body())
         if subject.key_id is None and product.needs_key:
             return Refused(refusals.missing_key())

@@ -70,16 +70,22 @@ class Upstream:
         """See Pool."""
         self.breaker.failed(asyncio.get_running_loop().time(), subject)
 
+    def pooled(self) -> Connection | None:
+        """A connection that is there and free; None: one has to be made."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection in self._all:
+                connection.is_idle = False
+                self._idle_alive -= 1
+                return connection
+        return None
+
     async def connection(self, *, fresh: bool = False) -> Connection:
         """A connection that is free; raises ServiceUnreachable if none can be made."""
-        if not fresh:
-            idle = self._idle
-            while idle:
-                connection = idle.pop()
-                if connection in self._all:
-                    connection.is_idle = False
-                    self._idle_alive -= 1
-                    return connection
+        pooled = None if fresh else self.pooled()
+        if pooled is not None:
+            return pooled
         try:
             async with asyncio.timeout(_CONNECT_S):
                 return await self._connect()

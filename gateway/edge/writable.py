@@ -8,6 +8,10 @@ class Writable:
 
     transport: asyncio.Transport | None
 
+    def is_drained(self) -> bool:
+        """Whether `drained` would return at once: the usual case, without a coroutine."""
+        raise AssertionError("implemented by the connection")
+
     async def drained(self, until_s: float | None) -> None:
         """Return when the transport takes more; raises ConnectionResetError when it is gone.
 
