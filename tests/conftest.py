@@ -6,6 +6,7 @@ that is filled once per run (see databases.py). `redis_url` is the run's Redis, 
 
 import asyncio
 import gc
+import os
 import shutil
 import signal
 import sys
@@ -31,9 +32,16 @@ TEMPLATE = "sluice_template"
 
 
 def pytest_configure() -> None:
-    """No clock decides about an example: 200 ms of a busy machine say nothing about it."""
+    """No clock decides about an example: 200 ms of a busy machine say nothing about it.
+
+    New examples are looked for by whoever works here; CI asks whether a change broke something.
+    """
     settings.register_profile(
-        "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+        "suite",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        print_blob=True,
+        derandomize="CI" in os.environ,
     )
     settings.load_profile("suite")
 
