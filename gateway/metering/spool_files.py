@@ -194,7 +194,8 @@ def _was_durable(path: Path, place: Position) -> bool:
     while at >= 0:
         length, checksum = HEADER.unpack_from(content, at - HEADER.size)
         payload = view[at : at + length]
-        if len(payload) == length and zlib.crc32(payload) == checksum:
+        # A header of zeros is none, although it fits the payload of no bytes.
+        if 0 < length == len(payload) and zlib.crc32(payload) == checksum:
             after = _decode(bytes(payload), place).after
             if after is None or after > place:
                 return True

@@ -85,6 +85,15 @@ def test_a_tail_of_anything_is_ignored(tmp_path: Path, tail: bytes) -> None:
     assert [f.delivered for f in read(tmp_path)] == [[1], [2], [3]]
 
 
+def test_a_tail_whose_header_never_reached_the_disk_is_torn(tmp_path: Path) -> None:
+    ends = three_frames(tmp_path)
+    path = segment_path(tmp_path, 1)
+    content = bytearray(path.read_bytes())
+    content[ends[1] : ends[1] + 8] = bytes(8)
+    path.write_bytes(content)
+    assert [f.delivered for f in read(tmp_path)] == [[1], [2]]
+
+
 def test_damage_of_any_byte_in_the_middle_is_found(tmp_path: Path) -> None:
     ends = three_frames(tmp_path)
     path = segment_path(tmp_path, 1)
