@@ -263,8 +263,8 @@ async def listening(node: Node, sock: socket.socket) -> AsyncIterator[asyncio.Se
     """Accept on the socket, and count as a gateway from then on; at the end take nothing new."""
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(node.server, sock=sock, backlog=_BACKLOG)
-    node.ground.vitals.watch(node.spool)
     try:
+        node.ground.vitals.watch(node.spool)
         yield listener
     finally:
         listener.close()

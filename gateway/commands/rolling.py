@@ -167,13 +167,18 @@ class Rolling:
             await again.wait()
             again.clear()
             try:
-                if await self.restart(reload.read()):
-                    await reload.follow(self._settings.products)
-                    say("every gateway process is a new one; the old ones finish what they have")
-                else:
-                    say("a new gateway process did not come up: the old ones go on")
+                is_new = await self.restart(reload.read())
             except (Fault, OSError) as fault:
                 say(f"not restarted, the old gateway processes go on: {fault}")
+                continue
+            if not is_new:
+                say("a new gateway process did not come up: the old ones go on")
+                continue
+            say("every gateway process is a new one; the old ones finish what they have")
+            try:
+                await reload.follow(self._settings.products)
+            except (Fault, OSError) as fault:
+                say(f"the operations process goes on with the catalogue that it had: {fault}")
 
     async def stop(self) -> None:
         """The door closes for good: lame duck, drain; also those that are leaving already."""

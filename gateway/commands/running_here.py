@@ -19,7 +19,8 @@ _LISTENS: Final = "0A"
 
 def running_here(settings: Settings) -> Sequence[int]:
     """The processes that live on this data folder, whoever started the others first."""
-    with suppress(OSError):
+    # What is there by another name than ours is nobody of ours.
+    with suppress(OSError, ValueError):
         names = [each.process.rpartition("-") for each in in_force(settings.metrics_dir)]
         names.sort(key=lambda name: name[0] != "operations")
         return [int(pid) for _, _, pid in names]

@@ -5,6 +5,7 @@ web sockets, forgets whose body broke, and gives a head no deadline.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web_protocol
@@ -51,6 +52,7 @@ class Hearing(web_protocol.RequestHandler):
 
     __slots__ = (
         "_body_bytes",
+        "_clean",
         "_deaf",
         "_head_bytes",
         "_head_room",
@@ -68,7 +70,10 @@ class Hearing(web_protocol.RequestHandler):
         self._head_room = head_room
         self._head_s = header_deadline_ms / MS_PER_S
         self._payload: Payload | None = None
+        # Set: the last that the parser saw was one whole request, and nothing behind it.
         self._same: SameHead | None = None
+        # The parser has nothing of a head; False also where that is not known.
+        self._clean = True
         self._deaf = False
         self._head_start = b""
         self._head_bytes = 0
@@ -80,17 +85,19 @@ class Hearing(web_protocol.RequestHandler):
         # Also while the server drains: a request that began before may have its body still to come.
         if self._deaf or self._parser is None:
             return
-        if self._same is not None and self._is_idle():
-            body = self._same.body_of(data)
+        same = self._same
+        if same is not None:
+            body = same.body_of(data) if self._is_idle() else None
             if body is not None:
-                self._heard([(self._same.message, body)])
+                self._heard([(same.message, body)])
                 return
+            self._forget()
         payload = self._payload
         in_head = payload is None or payload.is_eof()
         try:
             messages, switched, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
-            fresh = in_head and not self._head_start
+            fresh = in_head and self._clean
             mended = percent_encoded(data) if fresh else None
             if mended is not None:
                 self._parser = self._new_parser()
@@ -100,11 +107,11 @@ class Hearing(web_protocol.RequestHandler):
                 data = self._good_before(data)
             self._broken(error, data)
             return
+        self._clean = False
         if messages:
             # What follows an upgrade is another protocol, which nobody here speaks.
             self._deaf = switched
-            if in_head and len(messages) == 1 and not self._head_bytes:
-                self._keep(data, messages[0])
+            self._look_back(data, messages)
             self._heard(messages)
         elif in_head and data:
             self._head_comes(data)
@@ -112,18 +119,27 @@ class Hearing(web_protocol.RequestHandler):
             self._body_comes(payload, data)
 
     def _is_idle(self) -> bool:
-        """Whether all that came is answered, and nothing of a head is there."""
+        """Whether all that came is answered."""
         waiter = self._waiter
-        return waiter is not None and not (waiter.done() or self._messages or self._head_bytes)
+        return waiter is not None and not (waiter.done() or self._messages)
 
-    def _keep(self, data: bytes, heard: tuple[RawRequestMessage, StreamReader]) -> None:
-        """Remember a whole request's head for the next packet."""
-        message, payload = heard
-        if self._same is None and (payload is EMPTY_PAYLOAD or self._head_room.same >= MOST):
-            return
-        same = same_head(data, message) if payload.is_eof() else None
-        self._head_room.same += (same is not None) - (self._same is not None)
-        self._same = same
+    def _look_back(self, data: bytes, messages: Sequence[tuple[RawRequestMessage, Any]]) -> None:
+        """Whether this packet left something of a head behind its last request; what may be kept.
+
+        The parser does not tell. Without a body a request ends where its head does.
+        """
+        message, payload = messages[-1]
+        if payload is EMPTY_PAYLOAD:
+            self._clean = data.endswith(_HEAD_END)
+        elif len(messages) == 1 and payload.is_eof() and self._head_room.same < MOST:
+            self._same = same_head(data, message)
+            if self._same is not None:
+                self._head_room.same += 1
+                self._clean = True
+
+    def _forget(self) -> None:
+        self._same = None
+        self._head_room.same -= 1
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Called for every body that is taken; only where one was too long is there anything."""
@@ -229,6 +245,5 @@ class Hearing(web_protocol.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_came()
         if self._same is not None:
-            self._same = None
-            self._head_room.same -= 1
+            self._forget()
         super().connection_lost(exc)

@@ -81,9 +81,17 @@ class SameHead:
 
 
 def same_head(data: bytes, message: RawRequestMessage) -> SameHead | None:
-    """What to compare the next packet with, if this one is a head and its whole body."""
+    """What to compare the next packet with, if this one is a head and its whole body.
+
+    `message` is what the parser made of it, and perhaps of something before it that it had already:
+    then the first line, or the number of lines, is another.
+    """
     size = data.find(_HEAD_END) + len(_HEAD_END)
     if not len(_HEAD_END) <= size <= _MOST_BYTES or message.should_close or message.upgrade:
+        return None
+    target = message.path.encode("utf-8", "surrogateescape")
+    begins = data.startswith(b"%b %b HTTP/" % (message.method.encode("ascii"), target))
+    if not begins or data.count(b"\r\n", 0, size) != len(message.raw_headers) + 2:
         return None
     lengths = list(_LENGTH.finditer(data, 0, size))
     if len(lengths) != 1 or len(data) - size != int(lengths[0][1]) or message.chunked:

@@ -28,7 +28,14 @@ from gateway.metering import event as fields
 from gateway.metering.event import CHARGE
 from gateway.metering.posting import Poster
 from gateway.metering.shipper import MAX_UNSETTLED, read_batch
-from gateway.metering.spool_files import NOWHERE, SpoolDamaged, lock, read_cursor, read_frames
+from gateway.metering.spool_files import (
+    NOWHERE,
+    Position,
+    SpoolDamaged,
+    lock,
+    read_cursor,
+    read_frames,
+)
 from gateway.telemetry import Telemetry
 
 _LOG = logging.getLogger("sluice.adopt")
@@ -88,9 +95,11 @@ class Adopter:
     async def _post(self, directory: Path) -> "_Untold":
         """Bring all of it into the ledger; what of that Redis did not take."""
         instance, untold = directory.name, _Untold()
-        owed = await asyncio.to_thread(_undelivered, directory)
+        owed, end = await asyncio.to_thread(_undelivered, directory)
         position = read_cursor(directory)
-        while batch := await asyncio.to_thread(read_batch, directory, position):
+        # Not what stands behind the end: from the cursor on, which a power cut may have kept and
+        # not what was before it, there may be groups that nobody was told of.
+        while batch := await asyncio.to_thread(read_batch, directory, position, end):
             position = batch.end
             if batch.events:
                 memory = self._poster.memory
@@ -131,17 +140,19 @@ def _spools(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if (p / "lock").exists()) if root.is_dir() else []
 
 
-def _undelivered(directory: Path) -> list[str]:
-    """Request ids of the charges without a mark of delivery, of the whole spool.
+def _undelivered(directory: Path) -> tuple[list[str], Position]:
+    """Request ids of the charges without a mark of delivery, of the whole spool, and its end.
 
     From its beginning: the marks of what was posted long ago stand in the same segments.
     """
     requests: dict[int, str] = {}
+    end = NOWHERE
     for frame in read_frames(directory, NOWHERE):
+        end = frame.end
         requests.update(frame.outstanding)
         for event in frame.events:
             if event[fields.KIND] == CHARGE and event[fields.COST_TOKENS]:
                 requests[event[fields.ADMISSION_NO]] = event[fields.REQUEST_ID]
         for number in frame.delivered:
             requests.pop(number, None)
-    return list(requests.values())
+    return list(requests.values()), end

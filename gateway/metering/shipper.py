@@ -244,6 +244,9 @@ def read_batch(directory: Path, start: Position, end: Position | None = None) ->
             break
         frames.append(frame)
         size += len(frame.events)
+        if frame.end == end:
+            # Behind it somebody may be writing just now.
+            break
     return _batch_of_frames(frames) if frames else None
 
 

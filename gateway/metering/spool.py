@@ -220,6 +220,8 @@ class Spool:
             except OSError as error:
                 group.failure = error
             self._loop.call_soon_threadsafe(self._written, group)
+        # By whoever writes: a disk that hangs in a write would hold up whoever closes its file.
+        self._writer.close()
 
     def _written(self, group: Group) -> None:
         if group.failure is not None:
@@ -290,7 +292,6 @@ class Spool:
             self._marking.cancel()
         self._work.put(None)
         await asyncio.to_thread(self._thread.join, _CLOSE_S)
-        self._writer.close()
         if not self.depth and not self._outstanding:
             rmtree(self.directory)
         os.close(self._cursor_fd)

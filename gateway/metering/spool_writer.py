@@ -32,6 +32,7 @@ _FLAGS: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 AHEAD_BYTES: Final = 256 * KIB
 # Write through to the disk; where the system has no such call, each group is synced by another.
 _THROUGH: Final[int] = getattr(os, "RWF_DSYNC", 0)
+_NOT_KNOWN: Final = frozenset((errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
 
 class SpoolWriter:
@@ -41,6 +42,7 @@ class SpoolWriter:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._zeros = memoryview(bytes(ahead_bytes))
+        self._through = _THROUGH
         self._filled = 0
         self._fd: int | None = None
         self._number = 0
@@ -98,8 +100,8 @@ class SpoolWriter:
         end = self._offset + len(frame)
         through = 0
         if end <= self._filled:
-            through = _THROUGH if lasting and self._synced.offset == self._offset else 0
-            written = os.pwritev(self._fd, (frame,), self._offset, through)
+            through = self._through if lasting and self._synced.offset == self._offset else 0
+            written, through = self._overwrite(frame, through)
         else:
             ahead = self._zeros[: max(0, self._segment_bytes - end)]
             written = os.pwritev(self._fd, (frame, ahead), self._offset)
@@ -113,6 +115,19 @@ class SpoolWriter:
         elif lasting:
             self._sync(end)
         return end
+
+    def _overwrite(self, frame: bytes, through: int) -> tuple[int, int]:
+        """How much was written, and whether it was written through."""
+        assert self._fd is not None
+        if through:
+            try:
+                return os.pwritev(self._fd, (frame,), self._offset, through), through
+            except OSError as error:
+                if error.errno not in _NOT_KNOWN:
+                    raise
+                # This kernel does not know how, and has written nothing.
+                self._through = 0
+        return os.pwritev(self._fd, (frame,), self._offset), 0
 
     def _begin_segment(self) -> None:
         if self._fd is not None and self._synced.offset < self._offset:

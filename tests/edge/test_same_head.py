@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.edge.same_head import SameHead, same_head
-from tests.edge.client import head
+from tests.edge.client import Wire, head
 from tests.edge.door import API, Door, Key
 from tests.edge.stub import Stub
 
@@ -153,3 +153,73 @@ async def test_each_request_of_a_connection_has_its_own_length_body_and_price(
     sent = [*bodies, bodies[0], bodies[0], bodies[3], bodies[5], bodies[1]]
     assert [turn.body for turn in embeddings.turns] == sent
     assert [turn.get("content-length") for turn in embeddings.turns] == [str(len(b)) for b in sent]
+
+
+def odds(key: Key, length: int = 2) -> tuple[bytes, bytes, bytes]:
+    """A whole request, and another one whose head is in two pieces."""
+    lines = [("host", API), key.bearer]
+    whole = head("POST", "/v1/embeddings", [*lines, ("content-length", str(length))])
+    begun = head("POST", "/v1/embeddings", lines).removesuffix(b"\r\n")
+    return whole + b"{" + b" " * (length - 2) + b"}", begun, b"x: y\r\ncontent-length: 2\r\n\r\n{}"
+
+
+async def in_turn(wire: Wire, *packets: bytes) -> None:
+    """Each is read before the next one comes."""
+    for packet in packets:
+        await wire.send(packet)
+        await asyncio.sleep(0.05)
+
+
+HALF = f"GET /health HTTP/1.1\r\nhost: {API}\r\nx: ".encode()
+HEALTH = head("GET", "/health", [("host", API)])
+
+
+@pytest.mark.parametrize("cut", [2, 60, 0])
+async def test_a_request_inside_a_header_of_another_one_is_none(
+    door: Door, key: Key, embeddings: Stub, cut: int
+) -> None:
+    """Half a head came behind a whole request: what follows is its rest, whatever it looks like."""
+    whole, _, _ = odds(key)
+    async with await door.wire() as wire:
+        assert (await wire.ask(whole)).status == 200
+        if cut:
+            await in_turn(wire, whole[:cut], whole[cut:] + HALF)
+        else:
+            await in_turn(wire, whole + HEALTH + HALF)
+        for _ in range(1 if cut else 2):
+            assert (await wire.reply()).status == 200
+        await wire.send(whole)
+        assert (await wire.reply()).status in (200, 400)
+    assert len(embeddings.turns) == 2
+
+
+@pytest.mark.parametrize("in_front", ["a request", "the end of a body"])
+async def test_the_second_half_of_a_head_is_no_head(
+    door: Door, key: Key, embeddings: Stub, in_front: str
+) -> None:
+    whole, begun, rest = odds(key, 4)
+    async with await door.wire() as wire:
+        if in_front == "a request":
+            await in_turn(wire, HEALTH + begun, rest)
+        else:
+            await in_turn(wire, whole[:-2], whole[-2:] + begun, rest)
+        assert [(await wire.reply()).status for _ in range(2)] == [200, 200]
+        turns = len(embeddings.turns)
+        await wire.send(rest)
+        assert (await wire.reply()).status == 400
+    assert len(embeddings.turns) == turns
+
+
+@pytest.mark.parametrize("behind", [b"\0\r\n", b"G\xc3\xbc\r\n\r\n"])
+async def test_what_is_refused_is_not_looked_at_again_from_its_middle(
+    door: Door, key: Key, embeddings: Stub, behind: bytes
+) -> None:
+    """Good requests before what is none are heard, but not those inside another one's header."""
+    whole, _, _ = odds(key)
+    for hidden in (whole, whole.replace(b"embeddings", b"embeddings?\xc3\xbc")):
+        async with await door.wire() as wire:
+            await in_turn(wire, HEALTH + HALF)
+            assert (await wire.reply()).status == 200
+            await wire.send(hidden + behind)
+            assert (await wire.reply()).status in (200, 400)
+    assert embeddings.turns == []

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import PostgresUnavailable, RedisUnavailable
-from gateway.metering.adopt import Adopter
-from gateway.metering.spool_files import segment_numbers, segment_path
+from gateway.metering.adopt import Adopter, _undelivered
+from gateway.metering.shipper import read_batch
+from gateway.metering.spool_files import read_frames, segment_numbers, segment_path
+from gateway.metering.spool_writer import SpoolWriter
+from tests.metering.outcomes import event
 from tests.metering.shop import GRANT, INSTANCE, Shop, complete, open_shop
 
 
@@ -120,3 +123,22 @@ async def test_a_damaged_spool_is_kept_and_told_once_and_holds_up_no_other(
         assert shop.telemetry.orphans.labels("damaged_spool").value == 1
         assert sorted(tmp_path.iterdir()) == [damaged]
         assert await shop.trial(key_id) == GRANT
+
+
+def test_what_stands_behind_the_end_of_a_spool_is_not_posted_from_the_cursor_on(
+    tmp_path: Path,
+) -> None:
+    """A power cut kept the cursor and a group nobody was told of, and not the marks between."""
+    writer = SpoolWriter(tmp_path, 10_000)
+    begin = writer.write([event(1).encode()], [], [])
+    marked = writer.write([], [1], [])
+    writer.write([event(2).encode()], [], [])
+    writer.close()
+    path = segment_path(tmp_path, 1)
+    content = bytearray(path.read_bytes())
+    content[begin.offset : marked.offset] = bytes(marked.offset - begin.offset)
+    path.write_bytes(content)
+    _, end = _undelivered(tmp_path)
+    assert end == begin
+    assert list(read_frames(tmp_path, marked)) != []
+    assert read_batch(tmp_path, marked, end) is None

@@ -10,6 +10,14 @@ from gateway.errors import PostgresUnavailable, RedisUnavailable
 from gateway.metering.meter import Verdict
 from gateway.metering.outcomes import Outcome
 from gateway.metering.posting import REFUSED_FILE
+from gateway.metering.shipper import read_batch
+from gateway.metering.spool_files import (
+    NOWHERE,
+    Position,
+    SpoolDamaged,
+    encode_frame,
+    segment_path,
+)
 from tests.metering.outcomes import event, settlement
 from tests.metering.shop import GRANT, INSTANCE, Shop, complete, open_shop
 
@@ -217,3 +225,15 @@ async def test_an_answer_without_a_key_is_a_void_that_counts(shop: Shop) -> None
     assert (await shop.gate.holds("a:192.0.2.1")) == (0, 0)
     await shop.close()
     assert await shop.proof() == {}
+
+
+def test_files_are_read_up_to_the_end_and_not_a_byte_further(tmp_path: Path) -> None:
+    """Behind it the next group is being written: half of it may be seen, and one behind it."""
+    first = encode_frame([event(1).encode()], [])
+    path = segment_path(tmp_path, 1)
+    path.write_bytes(first + bytes(len(first)) + encode_frame([event(2).encode()], []))
+    batch = read_batch(tmp_path, NOWHERE, Position(1, len(first)))
+    assert batch is not None
+    assert batch.end == Position(1, len(first))
+    with pytest.raises(SpoolDamaged):
+        read_batch(tmp_path, NOWHERE)

@@ -2,6 +2,7 @@
 nothing else is.
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -125,6 +126,25 @@ def test_marks_that_no_sync_had_reached_may_be_missing_in_front_of_what_is_there
     content[begin:end] = bytes(end - begin)
     path.write_bytes(content)
     assert [frame.events for frame in read_frames(tmp_path, NOWHERE)] == [[[1]]]
+
+
+def test_a_kernel_that_cannot_write_through_is_asked_once_and_then_synced(tmp_path: Path) -> None:
+    real, asked = os.pwritev, []
+
+    def older(fd: int, parts: Sequence[bytes], offset: int, flags: int = 0) -> int:
+        asked.append(flags)
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(fd, parts, offset)
+
+    writer = SpoolWriter(tmp_path, 10_000)
+    with patch.object(os, "pwritev", older):
+        for number in range(5):
+            writer.write([b"[%d]" % number], [], [])
+    writer.close()
+    assert [flag for flag in asked if flag] == [os.RWF_DSYNC]
+    assert writer.syncs == 5
+    assert [frame.events for frame in read_frames(tmp_path, NOWHERE)] == [[[n]] for n in range(5)]
 
 
 class PowerCut(BaseException):
